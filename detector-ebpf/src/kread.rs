@@ -1,0 +1,168 @@
+//! The only file that reads kernel memory. Every read is checked by the kernel: a bad address
+//! gives an error, never a fault.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+    generated::{bpf_probe_read_kernel as raw_probe_read_kernel, bpf_task_pt_regs},
+};
+use fslockup_ebpf::{
+    NAME_BYTES_MAX, OFFSET_UNKNOWN, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT,
+    SYSCALL_UNKNOWN, WalkRecord, path_has_room,
+};
+
+use crate::settings::offset;
+
+/// An address in the kernel, never dereferenced directly.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub u64);
+
+impl Address {
+    /// The address of a field, if its offset is known.
+    #[inline(always)]
+    fn field(self, offset: u32) -> Option<Self> {
+        if offset == OFFSET_UNKNOWN || self.0 == 0 {
+            return None;
+        }
+        Some(Self(self.0 + u64::from(offset)))
+    }
+
+    #[inline(always)]
+    fn read<T>(self) -> Option<T> {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(self.0 as *const T) }.ok()
+    }
+
+    #[inline(always)]
+    fn read_field<T>(self, offset: u32) -> Option<T> {
+        self.field(offset)?.read()
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: u32) -> Option<Self> {
+        match self.read_field::<u64>(offset)? {
+            0 => None,
+            address => Some(Self(address)),
+        }
+    }
+
+    /// Copies bytes to `to`; `false` if they can't be read.
+    #[inline(always)]
+    fn copy_to(self, to: *mut u8, bytes: u32) -> bool {
+        // SAFETY: the helper checks the source, the verifier checks that `to` has room.
+        unsafe { raw_probe_read_kernel(to.cast(), bytes, self.0 as *const _) == 0 }
+    }
+}
+
+/// Fills in what the directory's inode tells: number, device, file system type, locks, path.
+#[inline(always)]
+pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
+    if let Some(ino) = inode.read_field(offset!(inode_i_ino)) {
+        walk.ino = ino;
+    }
+    if let Some(lock) = inode.field(offset!(inode_i_lock)) {
+        walk.i_lock_addr = lock.0;
+    }
+    if let Some(sb) = inode.follow(offset!(inode_i_sb)) {
+        if let Some(dev) = sb.read_field(offset!(super_block_s_dev)) {
+            walk.dev = dev;
+        }
+        if let Some(name) = sb
+            .follow(offset!(super_block_s_type))
+            .and_then(|fstype| fstype.follow(offset!(file_system_type_name)))
+        {
+            // One byte less than there is room for: the last one stays the ending 0.
+            name.copy_to(walk.fstype.as_mut_ptr(), walk.fstype.len() as u32 - 1);
+        }
+    }
+    let Some(dentry) = directory_dentry(inode) else {
+        walk.path_flags |= PATH_IS_BROKEN;
+        return;
+    };
+    if let Some(lock) = dentry.field(offset!(dentry_d_lock)) {
+        walk.d_lock_addr = lock.0;
+    }
+    fill_path(dentry, walk);
+}
+
+/// The dentry of a directory: its inode's only alias (a directory has one, fs/dcache.c).
+#[inline(always)]
+fn directory_dentry(inode: Address) -> Option<Address> {
+    let link = inode.follow(offset!(inode_i_dentry))?;
+    let alias = offset!(dentry_d_alias);
+    if alias == OFFSET_UNKNOWN {
+        return None;
+    }
+    Some(Address(link.0 - u64::from(alias)))
+}
+
+/// Names from `leaf` up to the root of its file system, bounded in count and bytes.
+#[inline(always)]
+fn fill_path(leaf: Address, walk: &mut WalkRecord) {
+    let mut dentry = leaf;
+    let mut used = 0_usize;
+    for _ in 0..PATH_COMPONENTS_MAX {
+        let Some(parent) = dentry.follow(offset!(dentry_d_parent)) else {
+            walk.path_flags |= PATH_IS_BROKEN;
+            break;
+        };
+        if parent == dentry {
+            walk.path_len = used as u16;
+            return;
+        }
+        if !path_has_room(used) {
+            walk.path_flags |= PATH_IS_CUT;
+            break;
+        }
+        let Some(len) = copy_name(dentry, walk, used) else {
+            walk.path_flags |= PATH_IS_BROKEN;
+            break;
+        };
+        used += 1 + len;
+        dentry = parent;
+    }
+    if walk.path_flags == 0 && dentry.follow(offset!(dentry_d_parent)) != Some(dentry) {
+        walk.path_flags |= PATH_IS_CUT;
+    }
+    walk.path_len = used as u16;
+}
+
+#[inline(always)]
+fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize> {
+    let len: u32 = dentry.read_field(offset!(dentry_d_name_len))?;
+    let name = dentry.follow(offset!(dentry_d_name_name))?;
+    // The mask tells the verifier the bound; no file system's names are longer than NAME_MAX.
+    let len = len & NAME_BYTES_MAX as u32;
+    // SAFETY: `path_has_room` kept 1 + NAME_BYTES_MAX bytes free at `at`.
+    let to = unsafe { walk.path.as_mut_ptr().add(at) };
+    unsafe { to.write(len as u8) };
+    // SAFETY: as above.
+    name.copy_to(unsafe { to.add(1) }, len).then_some(len as usize)
+}
+
+/// The number of the system call that the current task is in, from its saved user registers.
+#[inline(always)]
+pub fn syscall_nr() -> i64 {
+    read_syscall_nr().unwrap_or(SYSCALL_UNKNOWN)
+}
+
+/// Size of a kernel stack on x86-64 without KASAN (`THREAD_SIZE`, asm/page_64_types.h); no padding
+/// lies above the registers before FRED (ef1a09df9a67, 6.9), and from 5.15 the helper is used.
+const THREAD_SIZE_BYTES: u64 = 16 << 10;
+
+#[inline(always)]
+fn read_syscall_nr() -> Option<i64> {
+    let regs = if offset!(has_task_pt_regs) == 1 {
+        // SAFETY: plain helpers; the first returns a trusted pointer to the current task.
+        Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+    } else {
+        // SAFETY: a plain helper.
+        let task = Address(unsafe { bpf_get_current_task() });
+        let stack = task.follow(offset!(task_struct_stack))?;
+        let regs_bytes = offset!(pt_regs_bytes);
+        if regs_bytes == OFFSET_UNKNOWN {
+            return None;
+        }
+        Address(stack.0 + THREAD_SIZE_BYTES - u64::from(regs_bytes))
+    };
+    regs.read_field(offset!(pt_regs_orig_ax))
+}

@@ -1,0 +1,19 @@
+//! The eBPF programs. One file a question; each program is a guard, a read, an effect.
+
+#![no_std]
+#![no_main]
+
+mod counters;
+mod kread;
+mod settings;
+mod walk;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,30 @@
+//! What user space decides before loading. The kernel freezes these, so the verifier knows their
+//! values and drops the branches they rule out.
+
+use fslockup_ebpf::Offsets;
+
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+#[unsafe(no_mangle)]
+static WALK_THRESHOLD_NS: u64 = 0;
+
+/// The walk that is shorter than this leaves no record.
+pub fn walk_threshold_ns() -> u64 {
+    // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.
+    unsafe { core::ptr::read_volatile(&raw const WALK_THRESHOLD_NS) }
+}
+
+/// Reads one field of [`Offsets`].
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::settings::read_offset(core::mem::offset_of!(fslockup_ebpf::Offsets, $field))
+    };
+}
+pub(crate) use offset;
+
+#[inline(always)]
+pub fn read_offset(at: usize) -> u32 {
+    // SAFETY: volatile as above; the macro only gives offsets of `u32` fields.
+    unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast()) }
+}

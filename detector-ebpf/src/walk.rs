@@ -1,0 +1,145 @@
+//! How long did a walk run, over which directory, for whom?
+//!
+//! A walk is kept under its task, not its CPU: under PREEMPT_RT a task that holds a spinlock can
+//! be moved to another CPU. The record is filled in the map itself, which only its own task writes.
+
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
+        bpf_get_smp_processor_id, bpf_ktime_get_ns,
+    },
+    macros::{fentry, fexit, kprobe, kretprobe, map},
+    maps::{Array, HashMap, RingBuf},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use fslockup_ebpf::{WalkRecord, count, kind, slot};
+
+use crate::{
+    counters,
+    kread::{self, Address},
+    settings,
+};
+
+/// Walks that run now. A host has at most as many as it has tasks inside watch system calls.
+#[map]
+static WALKS: HashMap<u64, WalkRecord> = HashMap::with_max_entries(1024, 0);
+
+/// Never written: what a new element of `WALKS` starts as. A record is larger than a program's stack.
+#[map]
+static EMPTY_WALK: Array<WalkRecord> = Array::with_max_entries(1, 0);
+
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
+
+#[fentry(function = "fsnotify_set_children_dentry_flags")]
+pub fn walk_fentry(ctx: FEntryContext) -> i32 {
+    begin(slot::WHOLE, Address(ctx.arg(0)));
+    0
+}
+
+#[fexit(function = "fsnotify_set_children_dentry_flags")]
+pub fn walk_fexit(_ctx: FExitContext) -> i32 {
+    end(slot::WHOLE);
+    0
+}
+
+#[kprobe]
+pub fn walk_kprobe(ctx: ProbeContext) -> u32 {
+    begin_at_kprobe(slot::WHOLE, &ctx);
+    0
+}
+
+#[kretprobe]
+pub fn walk_kretprobe(_ctx: RetProbeContext) -> u32 {
+    end(slot::WHOLE);
+    0
+}
+
+#[kprobe]
+pub fn walk_part_kprobe(ctx: ProbeContext) -> u32 {
+    begin_at_kprobe(slot::PART, &ctx);
+    0
+}
+
+#[kretprobe]
+pub fn walk_part_kretprobe(_ctx: RetProbeContext) -> u32 {
+    end(slot::PART);
+    0
+}
+
+#[inline(always)]
+fn begin_at_kprobe(slot: u32, ctx: &ProbeContext) {
+    begin(slot, Address(ctx.arg(0).unwrap_or(0)));
+}
+
+#[inline(always)]
+fn key(slot: u32, pid_tgid: u64) -> u64 {
+    u64::from(slot) << 32 | (pid_tgid & 0xffff_ffff)
+}
+
+#[inline(always)]
+fn begin(slot: u32, inode: Address) {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    // A split-off part that runs inside the whole function is the same walk.
+    if slot == slot::PART && WALKS.get_ptr(key(slot::WHOLE, pid_tgid)).is_some() {
+        return;
+    }
+    let key = key(slot, pid_tgid);
+    if WALKS.get_ptr(key).is_some() {
+        counters::add_one(count::MISSED_EXITS);
+    }
+    let Some(empty) = EMPTY_WALK.get(0) else { return };
+    if WALKS.insert(key, empty, 0).is_err() {
+        counters::add_one(count::WALKS_FULL);
+        return;
+    }
+    let Some(walk) = WALKS.get_ptr_mut(key) else { return };
+    // SAFETY: the element is this task's own.
+    let walk = unsafe { &mut *walk };
+    walk.kind = kind::WALK;
+    walk.slot = slot;
+    walk.pid = (pid_tgid >> 32) as u32;
+    walk.tid = pid_tgid as u32;
+    // SAFETY: plain helpers.
+    unsafe {
+        walk.cgroup_id = bpf_get_current_cgroup_id();
+        walk.start_cpu = bpf_get_smp_processor_id();
+    }
+    if let Ok(comm) = bpf_get_current_comm() {
+        walk.comm = comm;
+    }
+    walk.syscall_nr = kread::syscall_nr();
+    kread::fill_directory(inode, walk);
+    // Last, so that reading all this is not counted as part of the walk, and so that user space
+    // can tell a record that is not filled in yet.
+    // SAFETY: a plain helper.
+    walk.start_ns = unsafe { bpf_ktime_get_ns() };
+}
+
+#[inline(always)]
+fn end(slot: u32) {
+    // SAFETY: a plain helper.
+    let end_ns = unsafe { bpf_ktime_get_ns() };
+    let key = key(slot, bpf_get_current_pid_tgid());
+    let Some(walk) = WALKS.get_ptr_mut(key) else {
+        // The part's exit inside the whole function has no entry of its own.
+        if slot == slot::WHOLE {
+            counters::add_one(count::UNMATCHED_EXITS);
+        }
+        return;
+    };
+    // SAFETY: the element is this task's own, and is removed below.
+    let walk = unsafe { &mut *walk };
+    counters::add_one(count::WALKS);
+    if end_ns - walk.start_ns >= settings::walk_threshold_ns() {
+        walk.end_ns = end_ns;
+        // SAFETY: a plain helper.
+        walk.end_cpu = unsafe { bpf_get_smp_processor_id() };
+        if RECORDS.output::<WalkRecord>(&*walk, 0).is_err() {
+            counters::add_one(count::RING_FULL);
+        }
+    } else {
+        counters::add_one(count::WALKS_BELOW_THRESHOLD);
+    }
+    let _ = WALKS.remove(key);
+}

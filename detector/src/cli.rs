@@ -1,0 +1,92 @@
+//! What the user typed, and nothing of what it leads to.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{output::Format, plan::Via};
+
+/// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
+#[derive(Debug, Parser)]
+#[command(name = "fslockup", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more on stderr: what the verifier said, what was tried.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report walks as they happen, until SIGINT or SIGTERM
+    Run(RunArgs),
+    /// Say what would work on this kernel, and what the kernel is exposed to
+    ///
+    /// Exit code 0: everything can be seen; 1: degraded; 2: cannot run.
+    Check(CheckArgs),
+    /// Judge a recording again
+    Replay(ReplayArgs),
+}
+
+/// Options of every command that talks to the kernel.
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    /// Type information of the running kernel, where /sys/kernel/btf/vmlinux has none
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+    /// Use only targets of one kind, to try the others where the first would do
+    #[arg(long, value_name = "KIND", hide = true)]
+    pub force_target: Option<Via>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Report walks from this length on
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration)]
+    pub walk_threshold: Duration,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Keep facts and raw records in this file, for `fslockup replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A file that `fslockup run --record` wrote
+    pub file: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > Duration::from_secs(u64::from(u32::MAX)) {
+        return Err("longer than 136 years".to_owned());
+    }
+    Ok(duration)
+}

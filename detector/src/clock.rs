@@ -1,0 +1,23 @@
+//! The only file that asks what time it is.
+
+use nix::time::{ClockId, clock_gettime};
+
+fn read(clock: ClockId) -> i64 {
+    // Both clocks exist on every Linux, so the call can't fail.
+    clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())
+}
+
+/// CLOCK_MONOTONIC in nanoseconds: what the programs' `bpf_ktime_get_ns` reads.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC).unsigned_abs()
+}
+
+/// What to add to CLOCK_MONOTONIC to get CLOCK_REALTIME, bracketed by two readings.
+#[must_use]
+pub fn realtime_offset_ns() -> i64 {
+    let before = read(ClockId::CLOCK_MONOTONIC);
+    let realtime = read(ClockId::CLOCK_REALTIME);
+    let after = read(ClockId::CLOCK_MONOTONIC);
+    realtime - before - (after - before) / 2
+}

@@ -1,0 +1,88 @@
+//! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
+
+mod check;
+mod replay;
+mod run;
+mod walks;
+
+use std::process::ExitCode;
+
+use crate::{
+    attach::AttachError,
+    cli::{Command, KernelArgs},
+    facts::{self, Facts, FactsError},
+    plan::{Plan, PlanError, plan},
+    probes,
+    recording::RecordingError,
+};
+
+/// What ends a command early. The text is one line that names the object and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The kernel could not be asked.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The kernel has nothing to attach to.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// A recording can't be read.
+    #[error("{file}: {source}")]
+    Recording {
+        /// The file.
+        file: String,
+        /// Why.
+        source: RecordingError,
+    },
+    /// Reading or writing failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// The object.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl CommandError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// The reader of our output went away (`fslockup run | head`): not worth a word.
+    fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Io { what, source } if what == OUTPUT && source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// The object in errors about our own output.
+const OUTPUT: &str = "output";
+
+/// Runs a command to its end.
+#[must_use]
+pub fn execute(command: &Command) -> ExitCode {
+    let outcome = match command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args),
+        Command::Replay(args) => replay::replay(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) if error.is_closed_output() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fslockup: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read_facts(args: &KernelArgs) -> Result<Facts, CommandError> {
+    Ok(facts::read(args.btf.clone(), probes::function_names())?)
+}
+
+fn make_plan(args: &KernelArgs, facts: &Facts) -> Result<Plan, CommandError> {
+    Ok(plan(facts, args.force_target)?)
+}

@@ -1,0 +1,166 @@
+//! `fslockup run`: the loop between the kernel and the output.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, Write},
+    os::fd::{AsFd, AsRawFd},
+    process::ExitCode,
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{CommandError, OUTPUT, make_plan, read_facts, walks};
+use crate::{
+    attach::{self, Attached},
+    cli::RunArgs,
+    clock,
+    output::Printer,
+    pipeline::{Input, Pipeline, Session},
+    recording,
+};
+
+/// How often the map of running walks is read: a walk over the threshold is on the screen at most
+/// this much later.
+const POLL_PERIOD: Duration = Duration::from_millis(100);
+
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
+    let facts = read_facts(&args.kernel)?;
+    let plan = make_plan(&args.kernel, &facts)?;
+    let walk_threshold_ns = u64::try_from(args.walk_threshold.as_nanos()).unwrap_or(u64::MAX);
+    // Before attaching: a file that can't be made is the cheaper mistake.
+    let record = args.record.as_ref().map(|path| {
+        File::create(path).map_err(CommandError::io(path.display().to_string()))
+    });
+    let record = record.transpose()?;
+    let (attached, records) = attach::attach(&plan, &facts, walk_threshold_ns)?;
+    let session = Session {
+        fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
+        facts,
+        attached: attached.report.clone(),
+        realtime_offset_ns: clock::realtime_offset_ns(),
+        start_ns: clock::monotonic_ns(),
+        walk_threshold_ns,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::io("event loop"))?;
+    runtime.block_on(Loop::new(args, session, record)?.run(attached, records, args.duration))
+}
+
+/// Everything that an input goes through.
+struct Loop<W: Write> {
+    pipeline: Pipeline,
+    printer: Printer<W>,
+    recorder: Option<recording::Writer<File>>,
+    record_name: String,
+}
+
+impl Loop<io::Stdout> {
+    fn new(args: &RunArgs, session: Session, record: Option<File>) -> Result<Self, CommandError> {
+        let record_name = args.record.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let recorder = record
+            .map(|file| recording::Writer::start(file, &session))
+            .transpose()
+            .map_err(CommandError::io(&record_name))?;
+        let printer = Printer::start(io::stdout(), args.format, &session).map_err(CommandError::io(OUTPUT))?;
+        Ok(Self { pipeline: Pipeline::new(session), printer, recorder, record_name })
+    }
+}
+
+impl<W: Write> Loop<W> {
+    async fn run(
+        mut self,
+        attached: Attached,
+        records: RingBuf<MapData>,
+        duration: Option<Duration>,
+    ) -> Result<ExitCode, CommandError> {
+        let event_loop = || CommandError::io("event loop");
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(event_loop())?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(event_loop())?;
+        let mut poll = interval(POLL_PERIOD);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
+        let mounts = File::open(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
+        // The kernel tells of a change of the mount table as an exceptional condition
+        // (proc_pid_mounts(5)), so the file stays open and no path is looked up during a walk.
+        let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
+        self.read_mounts(mounts.get_mut())?;
+        let end = async {
+            match duration {
+                Some(duration) => sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                ready = records.readable_mut() => {
+                    let mut ready = ready.map_err(event_loop())?;
+                    ready.clear_ready();
+                    self.drain(ready.get_inner_mut())?;
+                }
+                ready = mounts.ready_mut(Interest::PRIORITY) => {
+                    let mut ready = ready.map_err(event_loop())?;
+                    ready.clear_ready();
+                    self.read_mounts(ready.get_inner_mut())?;
+                }
+                _ = poll.tick() => {
+                    for input in walks::running(&attached) {
+                        self.feed(&input)?;
+                    }
+                }
+                () = &mut end => break,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+        }
+        self.drain(records.get_mut())?;
+        let counts = walks::counts(&attached).map_err(io::Error::other).map_err(CommandError::io("counters"))?;
+        self.feed(&Input::End(counts))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn drain(&mut self, records: &mut RingBuf<MapData>) -> Result<(), CommandError> {
+        while let Some(record) = records.next() {
+            let input = Input::Record(record.to_vec());
+            drop(record);
+            self.feed(&input)?;
+        }
+        Ok(())
+    }
+
+    fn read_mounts(&mut self, file: &mut File) -> Result<(), CommandError> {
+        let mut text = Vec::new();
+        file.rewind()
+            .and_then(|()| file.read_to_end(&mut text))
+            .map_err(CommandError::io(MOUNTINFO))?;
+        self.feed(&Input::Mounts(text))
+    }
+
+    fn feed(&mut self, input: &Input) -> Result<(), CommandError> {
+        let finding = self.pipeline.feed(input);
+        // Running walks are read ten times a second: only a reading that was told is kept.
+        let is_kept = finding.is_some() || !matches!(input, Input::Running { .. });
+        if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
+            recorder.write(input).map_err(CommandError::io(&self.record_name))?;
+        }
+        match finding {
+            Some(finding) => self.printer.print(&finding).map_err(CommandError::io(OUTPUT)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    // SAFETY: both kinds of `inner` own their file descriptor and never exchange it.
+    unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
+}

@@ -1,0 +1,223 @@
+//! Records decoded: bytes in, values out, nothing else.
+
+use fslockup_ebpf::{
+    PATH_IS_BROKEN, PATH_IS_CUT, SYSCALL_UNKNOWN, WalkRecord, kind,
+};
+
+use crate::escape::until_nul;
+
+/// Why bytes are not a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Too short for the kind it says it is.
+    #[error("record of {got} bytes where kind {kind} has {expected}")]
+    Length {
+        /// The kind.
+        kind: u32,
+        /// Bytes there.
+        got: usize,
+        /// Bytes expected.
+        expected: usize,
+    },
+    /// A kind this version doesn't know.
+    #[error("record of unknown kind {0}")]
+    Kind(u32),
+    /// Shorter than a kind.
+    #[error("record without a kind")]
+    Empty,
+}
+
+/// A decoded record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A walk, ended or still running.
+    Walk(Box<Walk>),
+}
+
+/// One walk of a directory's cached children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// Which slot of the probe saw it: see [`fslockup_ebpf::slot`].
+    pub slot: u32,
+    /// Entry, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Exit, CLOCK_MONOTONIC; none while it runs.
+    pub end_ns: Option<u64>,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Id of the task's cgroup.
+    pub cgroup_id: u64,
+    /// Number of the system call.
+    pub syscall_nr: Option<i64>,
+    /// Inode number of the directory.
+    pub ino: u64,
+    /// Device, as the kernel packs it.
+    pub dev: u32,
+    /// Address of `i_lock`.
+    pub i_lock_addr: Option<u64>,
+    /// Address of `d_lock`.
+    pub d_lock_addr: Option<u64>,
+    /// CPU at the entry.
+    pub start_cpu: u32,
+    /// CPU at the exit; none while it runs.
+    pub end_cpu: Option<u32>,
+    /// The task's name.
+    pub comm: Vec<u8>,
+    /// File system type.
+    pub fstype: Vec<u8>,
+    /// Names from the root of the file system to the directory; none where it could not be read.
+    pub path: Option<Vec<Vec<u8>>>,
+    /// Names above the ones in `path` were left out.
+    pub is_path_cut: bool,
+}
+
+impl Walk {
+    /// How long it ran; none while it runs.
+    #[must_use]
+    pub fn walk_ns(&self) -> Option<u64> {
+        Some(self.end_ns?.saturating_sub(self.start_ns))
+    }
+}
+
+/// Decodes one record.
+///
+/// # Errors
+/// When the bytes are no record of a known kind.
+pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let kind = bytes.first_chunk().map(|kind| u32::from_ne_bytes(*kind)).ok_or(DecodeError::Empty)?;
+    match kind {
+        kind::WALK => Ok(Event::Walk(Box::new(decode_walk(read_record(kind, bytes)?)))),
+        other => Err(DecodeError::Kind(other)),
+    }
+}
+
+/// A record type that any bytes of the right length make.
+///
+/// # Safety
+/// The type is `repr(C)` and made of integers and arrays of them only.
+unsafe trait Record: Copy {}
+// SAFETY: integers and byte arrays, see detector-ebpf/src/lib.rs.
+unsafe impl Record for WalkRecord {}
+
+fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
+    // Longer is allowed: the ring buffer pads to 8 bytes.
+    if bytes.len() < size_of::<T>() {
+        return Err(DecodeError::Length { kind, got: bytes.len(), expected: size_of::<T>() });
+    }
+    // SAFETY: long enough, and every bit pattern is a `T`.
+    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+fn decode_walk(record: WalkRecord) -> Walk {
+    let is_broken = record.path_flags & PATH_IS_BROKEN != 0;
+    let has_ended = record.end_ns != 0;
+    let address = |address: u64| (address != 0).then_some(address);
+    Walk {
+        slot: record.slot,
+        start_ns: record.start_ns,
+        end_ns: has_ended.then_some(record.end_ns),
+        pid: record.pid,
+        tid: record.tid,
+        cgroup_id: record.cgroup_id,
+        syscall_nr: (record.syscall_nr != SYSCALL_UNKNOWN).then_some(record.syscall_nr),
+        ino: record.ino,
+        dev: record.dev,
+        i_lock_addr: address(record.i_lock_addr),
+        d_lock_addr: address(record.d_lock_addr),
+        start_cpu: record.start_cpu,
+        end_cpu: has_ended.then_some(record.end_cpu),
+        comm: until_nul(&record.comm).to_vec(),
+        fstype: until_nul(&record.fstype).to_vec(),
+        path: if is_broken { None } else { decode_path(&record) },
+        is_path_cut: record.path_flags & PATH_IS_CUT != 0,
+    }
+}
+
+/// The components stand from the leaf upwards; a length that runs over the end makes it none.
+fn decode_path(record: &WalkRecord) -> Option<Vec<Vec<u8>>> {
+    let mut rest = record.path.get(..usize::from(record.path_len))?;
+    let mut names = Vec::new();
+    while let Some((len, tail)) = rest.split_first() {
+        let (name, tail) = tail.split_at_checked(usize::from(*len))?;
+        names.push(name.to_vec());
+        rest = tail;
+    }
+    names.reverse();
+    Some(names)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use fslockup_ebpf::{COMM_BYTES, FSTYPE_BYTES, PATH_BYTES};
+
+    fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes[..text.len()].copy_from_slice(text);
+        bytes
+    }
+
+    /// A walk of `/var/spool` on 259:0, as the programs would write it.
+    pub fn record() -> WalkRecord {
+        WalkRecord {
+            kind: kind::WALK,
+            slot: 0,
+            start_ns: 1_000_000_000,
+            end_ns: 1_075_000_000,
+            pid: 41,
+            tid: 42,
+            cgroup_id: 7,
+            syscall_nr: 254,
+            ino: 1234,
+            i_lock_addr: 0xffff_8880_0000_1000,
+            d_lock_addr: 0xffff_8880_0000_2000,
+            dev: 259 << 20,
+            start_cpu: 3,
+            end_cpu: 3,
+            path_len: 10,
+            path_flags: 0,
+            comm: padded::<COMM_BYTES>(b"systemd"),
+            fstype: padded::<FSTYPE_BYTES>(b"ext4"),
+            path: padded::<PATH_BYTES>(b"\x05spool\x03var"),
+        }
+    }
+
+    pub fn bytes(record: &WalkRecord) -> Vec<u8> {
+        // SAFETY: `WalkRecord` has no padding (its size is asserted where it is defined).
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<WalkRecord>()) }
+            .to_vec()
+    }
+
+    #[test]
+    fn a_record_decodes_to_what_was_written() {
+        let Ok(Event::Walk(walk)) = decode(&bytes(&record())) else { panic!("a walk") };
+        assert_eq!(walk.walk_ns(), Some(75_000_000));
+        assert_eq!(walk.comm, b"systemd");
+        assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_is_an_error_not_a_panic() {
+        let whole = bytes(&record());
+        for end in 0..whole.len() {
+            assert!(decode(&whole[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_path_whose_lengths_run_over_is_none() {
+        let broken = WalkRecord { path_len: 5, ..record() };
+        let Ok(Event::Walk(walk)) = decode(&bytes(&broken)) else { panic!("a walk") };
+        assert_eq!(walk.path, None);
+        let longer = WalkRecord { path_len: u16::MAX, ..record() };
+        assert!(decode(&bytes(&longer)).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let unknown = WalkRecord { kind: 99, ..record() };
+        assert_eq!(decode(&bytes(&unknown)), Err(DecodeError::Kind(99)));
+    }
+}

@@ -1,0 +1,149 @@
+//! What is true of this kernel. No opinions: `plan.rs` decides, `attach.rs` acts.
+
+mod btf;
+mod kallsyms;
+mod offsets;
+mod system;
+
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use btf::BtfFacts;
+pub use offsets::{missing as missing_offsets, to_offsets};
+pub use system::{Capability, DentryState};
+
+/// Where the kernel's own type information is.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// A question's three answers. The third is never taken for the second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is so.
+    Yes,
+    /// It is not so.
+    No,
+    /// It could not be told, for this reason.
+    Unknown(String),
+}
+
+impl Answer {
+    /// From something that was really looked at.
+    #[must_use]
+    pub fn of(is: bool) -> Self {
+        if is { Self::Yes } else { Self::No }
+    }
+
+    /// Yes, or not known to be no: worth a try.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        *self != Self::No
+    }
+}
+
+/// One kernel function that a probe may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionFacts {
+    /// The kernel's BTF has it. fentry needs this; it is not enough for it.
+    pub in_btf: Answer,
+    /// The symbol table has it.
+    pub in_symbols: Answer,
+    /// Symbols that the compiler split off it: `NAME.part.0` and the like.
+    pub split_symbols: Vec<String>,
+}
+
+/// All facts about one running kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Host name.
+    pub host: String,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// `uname -v`.
+    pub kernel_version: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// CPUs online.
+    pub cpus_count: usize,
+    /// Effective capabilities of this process that matter here.
+    pub capabilities: Vec<Capability>,
+    /// Mode of kernel lockdown (kernel_lockdown(7)): `none`, `integrity`, `confidentiality`;
+    /// null where it can't be read.
+    pub lockdown: Option<String>,
+    /// The type information used, and what was found in it.
+    pub btf: BtfFacts,
+    /// The functions of the probe table.
+    pub functions: BTreeMap<String, FunctionFacts>,
+    /// Byte offsets of struct fields, by `struct.field`; one that is missing was not found.
+    pub offsets: BTreeMap<String, u32>,
+    /// The kernel has the helper `bpf_task_pt_regs`.
+    pub has_task_pt_regs: Answer,
+}
+
+/// Why the facts could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// No type information.
+    #[error("{}: {source}{}", path.display(), btf_hint(path))]
+    Btf {
+        /// The file that was tried.
+        path: PathBuf,
+        /// What went wrong.
+        source: btf::BtfError,
+    },
+    /// uname(2) or the like failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked.
+        what: &'static str,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+fn btf_hint(path: &std::path::Path) -> &'static str {
+    if path == std::path::Path::new(KERNEL_BTF) {
+        " (this kernel shows no type information; give that of the very same build with --btf FILE)"
+    } else {
+        ""
+    }
+}
+
+/// Reads all facts; `functions` are the names that the probe table speaks of.
+///
+/// # Errors
+/// When there is no type information, which everything else rests on.
+pub fn read<'a>(
+    btf_file: Option<PathBuf>,
+    functions: impl IntoIterator<Item = &'a str>,
+) -> Result<Facts, FactsError> {
+    let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
+    let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf { path: path.clone(), source })?;
+    let symbols = kallsyms::Symbols::read();
+    let functions = functions
+        .into_iter()
+        .map(|name| {
+            let facts = FunctionFacts {
+                in_btf: Answer::of(btf.has_function(name)),
+                in_symbols: symbols.has(name),
+                split_symbols: symbols.split_off(name),
+            };
+            (name.to_owned(), facts)
+        })
+        .collect();
+    let uname = system::uname()?;
+    Ok(Facts {
+        host: uname.host,
+        kernel_release: uname.release,
+        kernel_version: uname.version,
+        machine: uname.machine,
+        cpus_count: std::thread::available_parallelism().map_or(1, Into::into),
+        capabilities: system::effective_capabilities(),
+        lockdown: system::lockdown(),
+        functions,
+        offsets: offsets::find(&btf),
+        has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
+        btf: btf.into_facts(&path),
+    })
+}

@@ -1,0 +1,88 @@
+//! The struct fields that the programs read, each listed once with its spellings across kernels.
+
+use std::collections::BTreeMap;
+
+use fslockup_ebpf::Offsets;
+
+use super::{Answer, Facts, btf::Types};
+
+struct Field {
+    structure: &'static str,
+    /// In order of preference.
+    paths: &'static [&'static str],
+    place: fn(&mut Offsets) -> &mut u32,
+}
+
+macro_rules! fields {
+    ($($place:ident: $structure:literal $paths:expr;)*) => {
+        &[$(Field {
+            structure: $structure,
+            paths: &$paths,
+            place: |offsets| &mut offsets.$place,
+        }),*]
+    };
+}
+
+const FIELDS: &[Field] = fields! {
+    inode_i_ino: "inode" ["i_ino"];
+    inode_i_lock: "inode" ["i_lock"];
+    inode_i_sb: "inode" ["i_sb"];
+    inode_i_dentry: "inode" ["i_dentry"];
+    super_block_s_dev: "super_block" ["s_dev"];
+    super_block_s_type: "super_block" ["s_type"];
+    file_system_type_name: "file_system_type" ["name"];
+    dentry_d_parent: "dentry" ["d_parent"];
+    dentry_d_name_name: "dentry" ["d_name.name"];
+    dentry_d_name_len: "dentry" ["d_name.len"];
+    dentry_d_lock: "dentry" ["d_lockref.lock"];
+    // 7.x took the union's name away, which the search through anonymous unions finds.
+    dentry_d_alias: "dentry" ["d_u.d_alias", "d_alias"];
+    task_struct_stack: "task_struct" ["stack"];
+    pt_regs_orig_ax: "pt_regs" ["orig_ax"];
+};
+
+const PT_REGS_BYTES: &str = "pt_regs size";
+
+impl Field {
+    /// `struct.field` as it was in the first kernel that has it: the name in the facts.
+    fn key(&self) -> String {
+        format!("{}.{}", self.structure, self.paths[0])
+    }
+}
+
+/// Looks all of them up.
+pub fn find(types: &Types) -> BTreeMap<String, u32> {
+    let mut found: BTreeMap<_, _> = FIELDS
+        .iter()
+        .filter_map(|field| {
+            let offset = field.paths.iter().find_map(|path| types.field_offset(field.structure, path));
+            Some((field.key(), offset?))
+        })
+        .collect();
+    if let Some(bytes) = types.struct_bytes("pt_regs") {
+        found.insert(PT_REGS_BYTES.to_owned(), bytes);
+    }
+    found
+}
+
+/// The struct that the programs are loaded with.
+#[must_use]
+pub fn to_offsets(facts: &Facts) -> Offsets {
+    let mut offsets = Offsets::UNKNOWN;
+    for field in FIELDS {
+        if let Some(found) = facts.offsets.get(&field.key()) {
+            *(field.place)(&mut offsets) = *found;
+        }
+    }
+    if let Some(bytes) = facts.offsets.get(PT_REGS_BYTES) {
+        offsets.pt_regs_bytes = *bytes;
+    }
+    offsets.has_task_pt_regs = u32::from(facts.has_task_pt_regs == Answer::Yes);
+    offsets
+}
+
+/// Fields that were not found, by their names in the facts.
+#[must_use]
+pub fn missing(facts: &Facts) -> Vec<String> {
+    FIELDS.iter().map(Field::key).filter(|key| !facts.offsets.contains_key(key)).collect()
+}

@@ -1,0 +1,23 @@
+//! The parts of `fslockup`, one module a step: facts → plan → attach → records → events → output.
+//!
+//! Without the feature `probes` only the pure half is there, which asks the kernel for facts at
+//! most and builds without the BPF linker.
+
+#[cfg(feature = "probes")]
+pub mod attach;
+pub mod cli;
+#[cfg(feature = "probes")]
+mod clock;
+#[cfg(feature = "probes")]
+pub mod commands;
+pub mod escape;
+pub mod event;
+pub mod facts;
+pub mod frame;
+mod mounts;
+pub mod output;
+pub mod pipeline;
+pub mod plan;
+pub mod probes;
+pub mod recording;
+pub mod report;

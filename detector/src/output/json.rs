@@ -1,0 +1,191 @@
+//! The JSON lines. Field order is the order of the structs here; absent knowledge is null.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{device, syscall_name};
+use crate::{
+    escape::escape,
+    facts::Facts,
+    pipeline::{Finding, Session, Summary, WalkFinding},
+    plan::{Exposure, exposure},
+    report::AttachReport,
+};
+
+/// Named in every line.
+pub const SCHEMA: &str = "fslockup/1";
+
+#[derive(Serialize)]
+struct Line<T> {
+    schema: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Body {
+    /// The kernel, and what was attached.
+    Facts(Box<FactsBody>),
+    /// A walk.
+    Walk(Box<WalkBody>),
+    /// Totals at the end.
+    Summary(SummaryBody),
+    /// Bytes that were not a record.
+    BadRecord {
+        /// What was wrong.
+        error: String,
+    },
+}
+
+/// Writes one line.
+pub fn line(to: &mut impl Write, body: &impl Serialize) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(&Line { schema: SCHEMA, body })?;
+    bytes.push(b'\n');
+    to.write_all(&bytes)
+}
+
+/// Body of `facts`.
+#[derive(Serialize)]
+pub struct FactsBody {
+    at: String,
+    fslockup_version: String,
+    #[serde(flatten)]
+    facts: Facts,
+    exposure: Exposure,
+    attached: AttachReport,
+    walk_threshold_ns: u64,
+}
+
+/// Body of `walk`: the same `walk` object that an incident will carry.
+#[derive(Serialize)]
+pub struct WalkBody {
+    state: &'static str,
+    at: String,
+    host: String,
+    kernel: String,
+    walk: Walk,
+    degraded: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Walk {
+    function: Option<String>,
+    trigger: Option<String>,
+    pid: u32,
+    tid: u32,
+    comm: String,
+    cgroup_id: u64,
+    path: Option<String>,
+    path_is_cut: bool,
+    dev: String,
+    ino: u64,
+    fstype: String,
+    cpu: u32,
+    end_cpu: Option<u32>,
+    start_ns: u64,
+    walk_ns: u64,
+    i_lock_addr: Option<String>,
+    d_lock_addr: Option<String>,
+}
+
+/// Body of `summary`.
+#[derive(Serialize)]
+pub struct SummaryBody {
+    duration_ns: u64,
+    walks_count: u64,
+    walks_below_threshold_count: u64,
+    walks_reported_count: u64,
+    lost_count: u64,
+    lost: Lost,
+    bad_records_count: u64,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are in names")]
+struct Lost {
+    ring_full_count: u64,
+    walks_full_count: u64,
+    missed_exits_count: u64,
+}
+
+/// The session as a line.
+#[must_use]
+pub fn facts(session: &Session) -> Body {
+    let start_ns = i64::try_from(session.start_ns).unwrap_or(i64::MAX);
+    Body::Facts(Box::new(FactsBody {
+        at: time(start_ns.saturating_add(session.realtime_offset_ns)),
+        fslockup_version: session.fslockup_version.clone(),
+        facts: session.facts.clone(),
+        exposure: exposure(&session.facts),
+        attached: session.attached.clone(),
+        walk_threshold_ns: session.walk_threshold_ns,
+    }))
+}
+
+/// A finding as a line.
+#[must_use]
+pub fn finding(session: &Session, finding: &Finding) -> Body {
+    match finding {
+        Finding::Walk(found) => Body::Walk(Box::new(walk(session, found))),
+        Finding::Summary(found) => Body::Summary(summary(found)),
+        Finding::BadRecord(error) => Body::BadRecord { error: error.to_string() },
+    }
+}
+
+fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
+    let WalkFinding { walk, walk_ns, realtime_ns, function, path, degraded } = found;
+    let address = |address: Option<u64>| address.map(|address| format!("{address:#x}"));
+    WalkBody {
+        state: if walk.end_ns.is_some() { "finished" } else { "running" },
+        at: time(*realtime_ns),
+        host: session.facts.host.clone(),
+        kernel: session.facts.kernel_release.clone(),
+        walk: Walk {
+            function: function.clone(),
+            trigger: walk.syscall_nr.map(syscall_name),
+            pid: walk.pid,
+            tid: walk.tid,
+            comm: escape(&walk.comm),
+            cgroup_id: walk.cgroup_id,
+            path: path.as_deref().map(escape),
+            path_is_cut: walk.is_path_cut,
+            dev: device(walk.dev),
+            ino: walk.ino,
+            fstype: escape(&walk.fstype),
+            cpu: walk.start_cpu,
+            end_cpu: walk.end_cpu,
+            start_ns: walk.start_ns,
+            walk_ns: *walk_ns,
+            i_lock_addr: address(walk.i_lock_addr),
+            d_lock_addr: address(walk.d_lock_addr),
+        },
+        degraded: degraded.clone(),
+    }
+}
+
+fn summary(found: &Summary) -> SummaryBody {
+    let Summary { duration_ns, counts, reported_count, bad_records_count } = found;
+    SummaryBody {
+        duration_ns: *duration_ns,
+        walks_count: counts.walks_count,
+        walks_below_threshold_count: counts.below_threshold_count,
+        walks_reported_count: *reported_count,
+        lost_count: counts.lost_count(),
+        lost: Lost {
+            ring_full_count: counts.ring_full_count,
+            walks_full_count: counts.walks_full_count,
+            missed_exits_count: counts.missed_exits_count,
+        },
+        bad_records_count: *bad_records_count,
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds; a time that no calendar has stays a number.
+pub(super) fn time(realtime_ns: i64) -> String {
+    Timestamp::from_nanosecond(realtime_ns.into())
+        .map_or_else(|_| realtime_ns.to_string(), |time| format!("{time:.3}"))
+}

@@ -1,0 +1,70 @@
+//! Findings as text for people and as JSON for programs. Nothing here asks the system anything.
+
+mod check;
+mod duration;
+pub mod json;
+mod text;
+
+use std::io::Write;
+
+pub use check::{CheckReport, Verdict};
+
+use crate::pipeline::{Finding, Session};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one object a line, each with `schema` and `type`.
+    Json,
+}
+
+/// Prints findings as they come.
+pub struct Printer<W: Write> {
+    to: W,
+    format: Format,
+    session: Session,
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints what is fixed for the run, then is ready for findings.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn start(to: W, format: Format, session: &Session) -> std::io::Result<Self> {
+        let mut printer = Self { to, format, session: session.clone() };
+        match format {
+            Format::Text => text::session(&mut printer.to, session)?,
+            Format::Json => json::line(&mut printer.to, &json::facts(session))?,
+        }
+        printer.to.flush()?;
+        Ok(printer)
+    }
+
+    /// Prints one finding.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn print(&mut self, finding: &Finding) -> std::io::Result<()> {
+        match self.format {
+            Format::Text => text::finding(&mut self.to, finding)?,
+            Format::Json => json::line(&mut self.to, &json::finding(&self.session, finding))?,
+        }
+        self.to.flush()
+    }
+}
+
+/// The name of a system call, or its number where this build doesn't know it.
+fn syscall_name(number: i64) -> String {
+    usize::try_from(number)
+        .ok()
+        .and_then(syscalls::Sysno::new)
+        .map_or_else(|| format!("system call {number}"), |sysno| sysno.name().to_owned())
+}
+
+/// The packed device number as people write it.
+fn device(dev: u32) -> String {
+    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
+}

@@ -1,0 +1,225 @@
+//! Inputs to findings, the same for a live host and for a recording. Time comes from the records.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{self, Event, Walk},
+    facts::Facts,
+    mounts::Mounts,
+    report::AttachReport,
+};
+
+/// What is fixed for one run of the detector: enough to judge its records anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Version of the `fslockup` that recorded.
+    pub fslockup_version: String,
+    /// The kernel and the host.
+    pub facts: Facts,
+    /// What was attached.
+    pub attached: AttachReport,
+    /// Add this to CLOCK_MONOTONIC to get CLOCK_REALTIME, both in nanoseconds.
+    pub realtime_offset_ns: i64,
+    /// CLOCK_MONOTONIC when all was attached.
+    pub start_ns: u64,
+    /// A walk shorter than this was only counted.
+    pub walk_threshold_ns: u64,
+}
+
+/// What reaches the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A record out of the ring buffer.
+    Record(Vec<u8>),
+    /// A record out of the map of running walks.
+    Running {
+        /// CLOCK_MONOTONIC when it was read.
+        now_ns: u64,
+        /// The bytes.
+        record: Vec<u8>,
+    },
+    /// The text of `/proc/self/mountinfo`, at the start and after each change.
+    Mounts(Vec<u8>),
+    /// The end of the run.
+    End(Counts),
+}
+
+/// The counters of the programs, summed over CPUs, at the end of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// CLOCK_MONOTONIC when they were read.
+    pub end_ns: u64,
+    /// Walks that ended.
+    pub walks_count: u64,
+    /// Those of them below the threshold.
+    pub below_threshold_count: u64,
+    /// Records lost because the ring buffer was full.
+    pub ring_full_count: u64,
+    /// Walks lost because too many ran at once.
+    pub walks_full_count: u64,
+    /// Exits of walks that had begun before the programs were attached.
+    pub unmatched_exits_count: u64,
+    /// Walks whose exit was not seen.
+    pub missed_exits_count: u64,
+}
+
+impl Counts {
+    /// Walks that happened and were not reported.
+    #[must_use]
+    pub fn lost_count(&self) -> u64 {
+        self.ring_full_count + self.walks_full_count + self.missed_exits_count
+    }
+}
+
+/// What the pipeline concludes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A walk, ended or running.
+    Walk(WalkFinding),
+    /// Bytes that were not a record.
+    BadRecord(event::DecodeError),
+    /// The end, with the totals.
+    Summary(Summary),
+}
+
+/// A walk with what the rest of the session adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalkFinding {
+    /// The walk.
+    pub walk: Walk,
+    /// Its length, or how long it has been running.
+    pub walk_ns: u64,
+    /// CLOCK_REALTIME of its entry, in nanoseconds.
+    pub realtime_ns: i64,
+    /// The function it was seen through.
+    pub function: Option<String>,
+    /// Path as the host sees it, escaped by nobody yet.
+    pub path: Option<Vec<u8>>,
+    /// What is not known, and why.
+    pub degraded: Vec<String>,
+}
+
+/// Totals of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// From attaching to the end.
+    pub duration_ns: u64,
+    /// Counters of the programs.
+    pub counts: Counts,
+    /// Walks reported, running ones not counted again.
+    pub reported_count: u64,
+    /// Records that could not be decoded.
+    pub bad_records_count: u64,
+}
+
+/// The state between inputs.
+pub struct Pipeline {
+    session: Session,
+    mounts: Mounts,
+    announced: HashSet<(u32, u64)>,
+    reported_count: u64,
+    bad_records_count: u64,
+}
+
+impl Pipeline {
+    /// Starts with nothing seen.
+    #[must_use]
+    pub fn new(session: Session) -> Self {
+        Self {
+            session,
+            mounts: Mounts::default(),
+            announced: HashSet::new(),
+            reported_count: 0,
+            bad_records_count: 0,
+        }
+    }
+
+    /// What one input leads to, if anything.
+    pub fn feed(&mut self, input: &Input) -> Option<Finding> {
+        match input {
+            Input::Record(bytes) => Some(match event::decode(bytes) {
+                Ok(Event::Walk(walk)) => {
+                    self.announced.remove(&(walk.tid, walk.start_ns));
+                    self.reported_count += 1;
+                    let walk_ns = walk.walk_ns().unwrap_or_default();
+                    Finding::Walk(self.complete(*walk, walk_ns))
+                }
+                Err(error) => self.bad_record(error),
+            }),
+            Input::Running { now_ns, record } => self.running(*now_ns, record),
+            Input::Mounts(mountinfo) => {
+                self.mounts = Mounts::parse(mountinfo);
+                None
+            }
+            Input::End(counts) => Some(Finding::Summary(Summary {
+                duration_ns: counts.end_ns.saturating_sub(self.session.start_ns),
+                counts: *counts,
+                reported_count: self.reported_count,
+                bad_records_count: self.bad_records_count,
+            })),
+        }
+    }
+
+    /// A running walk is announced once, when it is over the threshold.
+    fn running(&mut self, now_ns: u64, record: &[u8]) -> Option<Finding> {
+        let walk = match event::decode(record) {
+            Ok(Event::Walk(walk)) => walk,
+            Err(error) => return Some(self.bad_record(error)),
+        };
+        let walk_ns = now_ns.saturating_sub(walk.start_ns);
+        let is_filled_in = walk.start_ns != 0;
+        if !is_filled_in || walk_ns < self.session.walk_threshold_ns {
+            return None;
+        }
+        if !self.announced.insert((walk.tid, walk.start_ns)) {
+            return None;
+        }
+        Some(Finding::Walk(self.complete(*walk, walk_ns)))
+    }
+
+    fn bad_record(&mut self, error: event::DecodeError) -> Finding {
+        self.bad_records_count += 1;
+        Finding::BadRecord(error)
+    }
+
+    fn complete(&self, walk: Walk, walk_ns: u64) -> WalkFinding {
+        let mut degraded = Vec::new();
+        let path = self.path(&walk, &mut degraded);
+        if walk.syscall_nr.is_none() {
+            degraded.push("trigger: the system call's number could not be read".to_owned());
+        }
+        if walk.i_lock_addr.is_none() || walk.d_lock_addr.is_none() {
+            degraded.push("locks: an address could not be read".to_owned());
+        }
+        WalkFinding {
+            walk_ns,
+            realtime_ns: self.realtime_ns(walk.start_ns),
+            function: self.session.attached.function("walk", walk.slot).map(str::to_owned),
+            path,
+            degraded,
+            walk,
+        }
+    }
+
+    fn realtime_ns(&self, monotonic_ns: u64) -> i64 {
+        i64::try_from(monotonic_ns).unwrap_or(i64::MAX).saturating_add(self.session.realtime_offset_ns)
+    }
+
+    fn path(&self, walk: &Walk, degraded: &mut Vec<String>) -> Option<Vec<u8>> {
+        let Some(names) = &walk.path else {
+            degraded.push("path: it could not be read".to_owned());
+            return None;
+        };
+        if walk.is_path_cut {
+            degraded.push("path: too deep, its upper part is left out".to_owned());
+            return Some(crate::mounts::join(b"...", names));
+        }
+        let resolved = self.mounts.resolve(walk.dev, names);
+        if resolved.is_none() {
+            degraded.push("path: its file system is not mounted here, the path is the one inside it".to_owned());
+        }
+        Some(resolved.unwrap_or_else(|| crate::mounts::join(b"", names)))
+    }
+}

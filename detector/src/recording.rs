@@ -1,0 +1,158 @@
+//! Recordings: facts and raw records in a file, so that what a host or a guest saw can be judged
+//! again anywhere. A sequence of frames (`frame.rs`): a header, inputs, an end.
+
+use std::io::{Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    frame::{self, FrameError},
+    pipeline::{Counts, Input, Session},
+};
+
+/// What this version writes, and the newest it reads.
+const SCHEMA: u32 = 1;
+
+mod kind {
+    pub const HEADER: u8 = 1;
+    pub const RECORD: u8 = 2;
+    pub const RUNNING: u8 = 3;
+    pub const MOUNTS: u8 = 4;
+    pub const END: u8 = 5;
+}
+
+/// Why a recording can't be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// It ends in the middle: the detector was killed, or the file was copied in part.
+    #[error("the recording is cut: it has no end")]
+    Cut,
+    /// Not a recording, or damaged.
+    #[error("the recording is corrupt: {0}")]
+    Corrupt(String),
+    /// Written by a later version.
+    #[error("the recording has schema {found}, this fslockup reads up to {SCHEMA}: use a newer one")]
+    Newer {
+        /// What it says.
+        found: u32,
+    },
+    /// The file's own errors.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl From<FrameError> for RecordingError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Cut => Self::Cut,
+            FrameError::Corrupt(what) => Self::Corrupt(what.to_owned()),
+            FrameError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SchemaOnly {
+    schema: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    schema: u32,
+    #[serde(flatten)]
+    session: Session,
+}
+
+/// Writes a recording as things happen.
+pub struct Writer<W: Write> {
+    to: W,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a recording.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn start(mut to: W, session: &Session) -> std::io::Result<Self> {
+        let header = Header { schema: SCHEMA, session: session.clone() };
+        frame::write(&mut to, kind::HEADER, &serde_json::to_vec(&header)?)?;
+        to.flush()?;
+        Ok(Self { to })
+    }
+
+    /// Adds one input and hands it to the system, so that a killed detector loses nothing.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write(&mut self, input: &Input) -> std::io::Result<()> {
+        match input {
+            Input::Record(bytes) => frame::write(&mut self.to, kind::RECORD, bytes)?,
+            Input::Running { now_ns, record } => {
+                let payload = [&now_ns.to_le_bytes()[..], record].concat();
+                frame::write(&mut self.to, kind::RUNNING, &payload)?;
+            }
+            Input::Mounts(mountinfo) => frame::write(&mut self.to, kind::MOUNTS, mountinfo)?,
+            Input::End(counts) => {
+                frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
+            }
+        }
+        self.to.flush()
+    }
+}
+
+/// Reads a recording.
+pub struct Reader<R: Read> {
+    from: R,
+    has_ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When it is not a recording, or one from a newer version.
+    pub fn open(mut from: R) -> Result<(Self, Session), RecordingError> {
+        let header = frame::read(&mut from)?.ok_or(RecordingError::Cut)?;
+        if header.kind != kind::HEADER {
+            return Err(RecordingError::Corrupt("it does not begin with a header".to_owned()));
+        }
+        let corrupt = |error: serde_json::Error| RecordingError::Corrupt(format!("header: {error}"));
+        // First the number alone: a newer header may not be readable as this version's.
+        let SchemaOnly { schema } = serde_json::from_slice(&header.payload).map_err(corrupt)?;
+        if schema > SCHEMA {
+            return Err(RecordingError::Newer { found: schema });
+        }
+        let header: Header = serde_json::from_slice(&header.payload).map_err(corrupt)?;
+        Ok((Self { from, has_ended: false }, header.session))
+    }
+
+    /// The next input; `None` behind the end.
+    ///
+    /// # Errors
+    /// When the rest is cut or corrupt.
+    pub fn read(&mut self) -> Result<Option<Input>, RecordingError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let frame = frame::read(&mut self.from)?.ok_or(RecordingError::Cut)?;
+        let input = match frame.kind {
+            kind::RECORD => Input::Record(frame.payload),
+            kind::RUNNING => {
+                let (now_ns, record) = frame
+                    .payload
+                    .split_first_chunk::<8>()
+                    .ok_or_else(|| RecordingError::Corrupt("running walk without a time".to_owned()))?;
+                Input::Running { now_ns: u64::from_le_bytes(*now_ns), record: record.to_vec() }
+            }
+            kind::MOUNTS => Input::Mounts(frame.payload),
+            kind::END => {
+                self.has_ended = true;
+                let counts: Counts = serde_json::from_slice(&frame.payload)
+                    .map_err(|error| RecordingError::Corrupt(format!("end: {error}")))?;
+                Input::End(counts)
+            }
+            other => return Err(RecordingError::Corrupt(format!("frame of unknown kind {other}"))),
+        };
+        Ok(Some(input))
+    }
+}

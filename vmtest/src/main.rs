@@ -1,0 +1,2 @@
+//! vmtest.
+fn main() {}
