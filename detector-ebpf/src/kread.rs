@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 };
 use fslockup_ebpf::{
     NAME_BYTES_MAX, OFFSET_UNKNOWN, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT,
-    SYSCALL_UNKNOWN, WalkRecord, path_has_room,
+    PATH_START_LIMIT, SYSCALL_UNKNOWN, WalkRecord,
 };
 
 use crate::settings::offset;
@@ -109,7 +109,7 @@ fn fill_path(leaf: Address, walk: &mut WalkRecord) {
             walk.path_len = used as u16;
             return;
         }
-        if !path_has_room(used) {
+        if used >= PATH_START_LIMIT {
             walk.path_flags |= PATH_IS_CUT;
             break;
         }
@@ -130,13 +130,24 @@ fn fill_path(leaf: Address, walk: &mut WalkRecord) {
 fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize> {
     let len: u32 = dentry.read_field(offset!(dentry_d_name_len))?;
     let name = dentry.follow(offset!(dentry_d_name_name))?;
-    // The mask tells the verifier the bound; no file system's names are longer than NAME_MAX.
-    let len = len & NAME_BYTES_MAX as u32;
-    // SAFETY: `path_has_room` kept 1 + NAME_BYTES_MAX bytes free at `at`.
+    // No file system's names are longer than NAME_MAX, and the caller has looked at `at`; the
+    // masks tell the verifier, which before 5.16 forgets the bounds of a spilled register.
+    let len = masked::<NAME_BYTES_MAX>(len as usize);
+    let at = masked::<{ PATH_START_LIMIT - 1 }>(at);
+    // SAFETY: `PATH_BYTES` has room for a whole component at every `at` below the limit.
     let to = unsafe { walk.path.as_mut_ptr().add(at) };
     unsafe { to.write(len as u8) };
     // SAFETY: as above.
-    name.copy_to(unsafe { to.add(1) }, len).then_some(len as usize)
+    name.copy_to(unsafe { to.add(1) }, len as u32).then_some(len)
+}
+
+/// `value & MASK` in an instruction that the compiler can't find needless and remove.
+#[inline(always)]
+fn masked<const MASK: usize>(value: usize) -> usize {
+    let mut value = value as u64;
+    // SAFETY: one arithmetic instruction on a register.
+    unsafe { core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack)) };
+    value as usize
 }
 
 /// The number of the system call that the current task is in, from its saved user registers.

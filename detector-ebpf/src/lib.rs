@@ -11,10 +11,12 @@ pub mod kind {
     pub const WALK: u32 = 1;
 }
 
-/// Bytes for the components of a path, each `len: u8` then its name, from the leaf upwards.
-pub const PATH_BYTES: usize = 1024;
 /// Longest name of one path component (`NAME_MAX` in limits.h).
 pub const NAME_BYTES_MAX: usize = 255;
+/// A component of a path starts below this place, a power of two.
+pub const PATH_START_LIMIT: usize = 1024;
+/// Bytes for the components of a path, each `len: u8` then its name, from the leaf upwards.
+pub const PATH_BYTES: usize = PATH_START_LIMIT + 1 + NAME_BYTES_MAX;
 /// Most components read of one path. What is above them is cut, and [`PATH_IS_CUT`] says so.
 pub const PATH_COMPONENTS_MAX: u32 = 24;
 /// `TASK_COMM_LEN` (linux/sched.h).
@@ -168,10 +170,4 @@ impl Offsets {
         pt_regs_bytes: OFFSET_UNKNOWN,
         has_task_pt_regs: 0,
     };
-}
-
-/// Rounds a [`WalkRecord::path`] walk upwards has to be stopped at: the names that fit.
-#[must_use]
-pub const fn path_has_room(path_len: usize) -> bool {
-    path_len + 1 + NAME_BYTES_MAX <= PATH_BYTES
 }

@@ -5,8 +5,8 @@
 
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-        bpf_get_smp_processor_id, bpf_ktime_get_ns,
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
+        bpf_ktime_get_ns, generated::bpf_get_current_comm,
     },
     macros::{fentry, fexit, kprobe, kretprobe, map},
     maps::{Array, HashMap, RingBuf},
@@ -105,9 +105,8 @@ fn begin(slot: u32, inode: Address) {
         walk.cgroup_id = bpf_get_current_cgroup_id();
         walk.start_cpu = bpf_get_smp_processor_id();
     }
-    if let Ok(comm) = bpf_get_current_comm() {
-        walk.comm = comm;
-    }
+    // SAFETY: a plain helper that writes at most this many bytes, the last one 0.
+    unsafe { bpf_get_current_comm(walk.comm.as_mut_ptr().cast(), walk.comm.len() as u32) };
     walk.syscall_nr = kread::syscall_nr();
     kread::fill_directory(inode, walk);
     // Last, so that reading all this is not counted as part of the walk, and so that user space

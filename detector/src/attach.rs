@@ -224,10 +224,7 @@ fn reason(error: &ProgramError) -> String {
     log::debug!("{}", chain(error));
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         let log = verifier_log.to_string();
-        let last = log
-            .lines()
-            .map(str::trim)
-            .rfind(|line| !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time"));
+        let last = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_statistics(line));
         return match last {
             Some(line) => format!("{}: {line}", errno_text(io_error)),
             None => errno_text(io_error),
@@ -241,6 +238,11 @@ fn reason(error: &ProgramError) -> String {
         source = found.source();
     }
     chain(error)
+}
+
+/// Lines that the verifier puts behind its complaint.
+fn is_statistics(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
 }
 
 fn errno_text(error: &std::io::Error) -> String {

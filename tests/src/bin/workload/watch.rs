@@ -1,0 +1,150 @@
+//! Watches of every kind, each system call timed by the one who makes it.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use fslockup_tests::TimedCall;
+use nix::{
+    sys::{
+        fanotify::{EventFFlags, Fanotify, InitFlags as FanInit, MarkFlags, MaskFlags},
+        inotify::{AddWatchFlags, InitFlags, Inotify},
+        stat::{major, minor},
+    },
+    time::{ClockId, clock_gettime},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Via {
+    Inotify,
+    Fanotify,
+    Dnotify,
+}
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The directory
+    #[arg(long)]
+    dir: PathBuf,
+    /// Which interface
+    #[arg(long, value_enum, default_value = "inotify")]
+    via: Via,
+    /// Only events on the directory's entries, none on its children: such a watch does not walk
+    #[arg(long)]
+    entries_only: bool,
+    /// Take the watch away again
+    #[arg(long)]
+    remove: bool,
+    /// Watch this directory too, before and until the end: while a file system has no watch at
+    /// all, an access to a child returns before it looks at its parent (`s_fsnotify_connectors`)
+    #[arg(long, value_name = "DIR")]
+    other: Option<PathBuf>,
+    /// Then open and close this file of the directory
+    #[arg(long, value_name = "NAME")]
+    open_child: Option<String>,
+    /// Keep the watch until standard input ends
+    #[arg(long)]
+    hold: bool,
+}
+
+pub fn watch(args: &Args) -> anyhow::Result<()> {
+    let metadata = std::fs::metadata(&args.dir).with_context(|| args.dir.display().to_string())?;
+    let clock = Clock {
+        ino: metadata.ino(),
+        dev: format!("{}:{}", major(metadata.dev()), minor(metadata.dev())),
+    };
+    let other = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    if let Some(dir) = &args.other {
+        other.add_watch(dir, AddWatchFlags::IN_OPEN).with_context(|| dir.display().to_string())?;
+    }
+    match args.via {
+        Via::Inotify => inotify(args, &clock)?,
+        Via::Fanotify => fanotify(args, &clock)?,
+        Via::Dnotify => dnotify(args, &clock)?,
+    }
+    Ok(())
+}
+
+fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
+    let mask = if args.entries_only { AddWatchFlags::IN_CREATE } else { AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN };
+    let group = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    let watch = clock.time("watch", "inotify_add_watch", || group.add_watch(&args.dir, mask))?;
+    if args.remove {
+        clock.time("unwatch", "inotify_rm_watch", || group.rm_watch(watch))?;
+    }
+    afterwards(args, clock)
+}
+
+fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
+    let mask = if args.entries_only { MaskFlags::FAN_OPEN } else { MaskFlags::FAN_MODIFY | MaskFlags::FAN_EVENT_ON_CHILD };
+    let group = Fanotify::init(FanInit::FAN_CLASS_NOTIF | FanInit::FAN_CLOEXEC, EventFFlags::O_RDONLY)?;
+    let mark = |flags| group.mark(flags, mask, nix::fcntl::AT_FDCWD, Some(&args.dir));
+    clock.time("watch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_ADD))?;
+    if args.remove {
+        clock.time("unwatch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_REMOVE))?;
+    }
+    afterwards(args, clock)
+}
+
+fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
+    let directory = File::open(&args.dir)?;
+    // linux/fcntl.h: DN_MODIFY, DN_CREATE and DN_MULTISHOT; libc has no names for them.
+    let mask: i32 = if args.entries_only { 0x4 } else { 0x2 };
+    // F_NOTIFY is not in nix: linux/fcntl.h, F_LINUX_SPECIFIC_BASE + 2.
+    const F_NOTIFY: i32 = 1024 + 2;
+    // SAFETY: fcntl(2) with an integer argument on an open file descriptor.
+    let notify = |mask: i32| nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) });
+    clock.time("watch", "fcntl", || notify(mask))?;
+    if args.remove {
+        clock.time("unwatch", "fcntl", || notify(0))?;
+    }
+    afterwards(args, clock)
+}
+
+/// What comes while the watch's group is still open.
+fn afterwards(args: &Args, clock: &Clock) -> anyhow::Result<()> {
+    if let Some(name) = &args.open_child {
+        let path = args.dir.join(name);
+        clock.time("open-child", "openat", || File::open(&path).map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0))))?;
+    }
+    if args.hold {
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+    }
+    Ok(())
+}
+
+struct Clock {
+    ino: u64,
+    dev: String,
+}
+
+impl Clock {
+    fn time<T>(&self, step: &str, syscall: &str, call: impl FnOnce() -> nix::Result<T>) -> anyhow::Result<T> {
+        let start_ns = monotonic_ns()?;
+        let outcome = call();
+        let end_ns = monotonic_ns()?;
+        let outcome = outcome.with_context(|| step.to_owned())?;
+        let timed = TimedCall {
+            step: step.to_owned(),
+            syscall: syscall.to_owned(),
+            start_ns,
+            end_ns,
+            pid: std::process::id(),
+            ino: self.ino,
+            dev: self.dev.clone(),
+        };
+        println!("{}", serde_json::to_string(&timed)?);
+        std::io::stdout().flush()?;
+        Ok(outcome)
+    }
+}
+
+fn monotonic_ns() -> anyhow::Result<u64> {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    Ok(u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_nsec())?)
+}
