@@ -54,6 +54,9 @@ pub struct RunArgs {
     /// Report walks from this length on
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration)]
     pub walk_threshold: Duration,
+    /// How often the map of running walks is read
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, hide = true)]
+    pub poll_period: Duration,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,

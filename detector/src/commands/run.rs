@@ -25,9 +25,8 @@ use crate::{
     recording,
 };
 
-/// How often the map of running walks is read: a walk over the threshold is on the screen at most
-/// this much later.
-const POLL_PERIOD: Duration = Duration::from_millis(100);
+/// A period of nothing would never end.
+const POLL_PERIOD_MIN: Duration = Duration::from_millis(1);
 
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
@@ -53,7 +52,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .enable_all()
         .build()
         .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(Loop::new(args, session, record)?.run(attached, records, args.duration))
+    runtime.block_on(Loop::new(args, session, record)?.run(attached, records, args))
 }
 
 /// Everything that an input goes through.
@@ -81,12 +80,12 @@ impl<W: Write> Loop<W> {
         mut self,
         attached: Attached,
         records: RingBuf<MapData>,
-        duration: Option<Duration>,
+        args: &RunArgs,
     ) -> Result<ExitCode, CommandError> {
         let event_loop = || CommandError::io("event loop");
         let mut interrupt = signal(SignalKind::interrupt()).map_err(event_loop())?;
         let mut terminate = signal(SignalKind::terminate()).map_err(event_loop())?;
-        let mut poll = interval(POLL_PERIOD);
+        let mut poll = interval(args.poll_period.max(POLL_PERIOD_MIN));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
         let mounts = File::open(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
@@ -95,7 +94,7 @@ impl<W: Write> Loop<W> {
         let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
         self.read_mounts(mounts.get_mut())?;
         let end = async {
-            match duration {
+            match args.duration {
                 Some(duration) => sleep(duration).await,
                 None => std::future::pending().await,
             }

@@ -1,2 +1,57 @@
-//! x
-fn main() {}
+//! What runs inside a guest: each scenario provokes something for real, lets `fslockup` see it,
+//! and holds what it said against the workload's own account.
+
+mod checks;
+mod detector;
+mod errors;
+mod kernel;
+mod kill;
+mod lockdown;
+mod negative_flood;
+mod quiet;
+mod removal;
+mod running;
+mod workload;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use checks::Checks;
+
+/// A scenario's claims go into the checks; an error means that it could not be carried out.
+type Scenario = fn(&mut Checks) -> anyhow::Result<()>;
+
+/// Every scenario by its name in images/scenarios.toml.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("negative-flood", negative_flood::scenario),
+    ("no-watch", quiet::no_watch),
+    ("small-directory", quiet::small_directory),
+    ("entries-only", quiet::entries_only),
+    ("removal", removal::scenario),
+    ("kprobe-fallback", negative_flood::with_kprobes),
+    ("running-walk", running::scenario),
+    ("clean-stop", kill::clean_stop),
+    ("kill-9", kill::kill_9),
+    ("errors", errors::scenario),
+    ("lockdown", lockdown::scenario),
+];
+
+fn main() -> anyhow::Result<ExitCode> {
+    let name = std::env::args().nth(1).context("usage: scenario NAME | --list")?;
+    if name == "--list" {
+        for (name, _) in SCENARIOS {
+            println!("{name}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (_, scenario) = SCENARIOS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .with_context(|| format!("no scenario {name}"))?;
+    let mut checks = Checks::default();
+    let outcome = scenario(&mut checks);
+    if let Err(error) = &outcome {
+        checks.that("the scenario was carried out", false, format!("{error:#}"));
+    }
+    checks.finish()
+}

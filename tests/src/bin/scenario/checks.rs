@@ -1,0 +1,50 @@
+//! The claims of a scenario, each with what was seen.
+
+use std::{collections::BTreeMap, fs, process::ExitCode};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::kernel;
+
+#[derive(Serialize)]
+struct Check {
+    claim: String,
+    passed: bool,
+    detail: String,
+}
+
+/// What a scenario found, for the harness's `result.json`.
+#[derive(Default, Serialize)]
+pub struct Checks {
+    checks: Vec<Check>,
+    figures: BTreeMap<String, f64>,
+}
+
+impl Checks {
+    /// Notes whether a claim holds, and what was seen.
+    pub fn that(&mut self, claim: impl Into<String>, passed: bool, detail: impl Into<String>) {
+        let (claim, detail) = (claim.into(), detail.into());
+        println!("{} {claim}: {detail}", if passed { "ok  " } else { "FAIL" });
+        self.checks.push(Check { claim, passed, detail });
+    }
+
+    /// Notes that two things are equal.
+    pub fn equal<T: PartialEq + std::fmt::Debug>(&mut self, claim: impl Into<String>, seen: T, expected: T) {
+        let passed = seen == expected;
+        self.that(claim, passed, format!("saw {seen:?}, expected {expected:?}"));
+    }
+
+    /// Keeps a number for the report.
+    pub fn figure(&mut self, name: impl Into<String>, value: f64) {
+        self.figures.insert(name.into(), value);
+    }
+
+    /// Writes the result; passes if something was claimed and all of it holds.
+    pub fn finish(self) -> anyhow::Result<ExitCode> {
+        let path = kernel::out_dir().join("result.json");
+        fs::write(&path, serde_json::to_vec_pretty(&self)?).with_context(|| path.display().to_string())?;
+        let passed = !self.checks.is_empty() && self.checks.iter().all(|check| check.passed);
+        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

@@ -1,0 +1,123 @@
+//! `fslockup` as a user runs it: a process, its lines of JSON, its exit code.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+};
+
+use anyhow::Context as _;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::kernel::{PATIENCE, out_dir};
+
+/// A running `fslockup run --format json`.
+pub struct Detector {
+    child: Child,
+    lines: Receiver<Value>,
+    /// The first line: the facts, printed when everything is attached.
+    pub facts: Value,
+    seen: Vec<Value>,
+}
+
+/// What it had said when it ended.
+pub struct Ended {
+    /// All lines behind the first.
+    pub lines: Vec<Value>,
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// What it said on stderr.
+    pub stderr: String,
+}
+
+impl Detector {
+    /// Starts it and waits until it is attached. What it saw is recorded into the results.
+    pub fn start(options: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new("fslockup")
+            .args(["run", "--format", "json", "--record"])
+            .arg(out_dir().join("recording"))
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("fslockup run")?;
+        let stdout = BufReader::new(child.stdout.take().context("its output")?);
+        let (to, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if to.send(value).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut detector = Self { child, lines, facts: Value::Null, seen: Vec::new() };
+        match detector.lines.recv_timeout(PATIENCE) {
+            Ok(facts) if facts["type"] == "facts" => detector.facts = facts,
+            other => {
+                let _ = detector.child.kill();
+                anyhow::bail!("fslockup run: first line {other:?}, stderr {:?}", detector.stderr());
+            }
+        }
+        Ok(detector)
+    }
+
+    /// Waits until a line is what is looked for.
+    pub fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).with_context(|| format!("no {what}: {:?}", self.seen))?;
+            self.seen.push(line.clone());
+            if is_it(&line) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(mut self, signal: Signal) -> anyhow::Result<Ended> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
+        let status = self.child.wait()?;
+        let mut lines = std::mem::take(&mut self.seen);
+        lines.extend(self.lines.iter());
+        Ok(Ended { lines, code: status.code(), stderr: self.stderr() })
+    }
+
+    fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        text
+    }
+}
+
+impl Ended {
+    /// Walks that ended over the threshold.
+    pub fn walks(&self) -> Vec<&Value> {
+        self.of_state("finished")
+    }
+
+    /// Walks announced while they ran.
+    pub fn running(&self) -> Vec<&Value> {
+        self.of_state("running")
+    }
+
+    fn of_state(&self, state: &str) -> Vec<&Value> {
+        self.lines.iter().filter(|line| line["type"] == "walk" && line["state"] == state).collect()
+    }
+
+    /// The last line.
+    pub fn summary(&self) -> Option<&Value> {
+        self.lines.last().filter(|line| line["type"] == "summary")
+    }
+}
+
+/// Any other call of `fslockup`, to its end.
+pub fn call(options: &[&str]) -> anyhow::Result<Output> {
+    Command::new("fslockup").args(options).output().with_context(|| format!("fslockup {options:?}"))
+}

@@ -1,0 +1,71 @@
+//! The guest: its directories, and what is left in its kernel.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+/// How long anything is waited for. Generous: a guest under emulation can be very slow.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Where results go.
+pub fn out_dir() -> PathBuf {
+    std::env::var_os("VMTEST_OUT").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// A disk file system: tmpfs keeps no negative dentries.
+pub fn disk() -> PathBuf {
+    std::env::var_os("VMTEST_DISK").map_or_else(|| PathBuf::from("/mnt/disk"), PathBuf::from)
+}
+
+/// A new directory on the disk.
+pub fn new_dir(name: &str) -> anyhow::Result<PathBuf> {
+    let path = disk().join(name);
+    fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
+    Ok(path)
+}
+
+/// Polls until something is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !is_so()? {
+        anyhow::ensure!(start.elapsed() < PATIENCE, "{what}: not within {} s", PATIENCE.as_secs());
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Names of all eBPF programs in the kernel that are `fslockup`'s.
+pub fn programs() -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for program in aya::programs::loaded_programs() {
+        // One that goes away between the listing and the look at it is gone.
+        let Ok(program) = program else { continue };
+        let name = program.name_as_str().unwrap_or_default().to_owned();
+        if name.starts_with("walk_") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Everything that could stay behind after a detector's end, named.
+pub fn leftovers() -> anyhow::Result<Vec<String>> {
+    let mut found: Vec<_> = programs()?.into_iter().map(|name| format!("program {name}")).collect();
+    let kprobes = fs::read_to_string("/sys/kernel/debug/kprobes/list").context("list of kprobes")?;
+    found.extend(kprobes.lines().filter(|line| line.contains("fsnotify")).map(|line| format!("kprobe {line}")));
+    found.extend(entries(Path::new("/sys/fs/bpf"))?.into_iter().map(|name| format!("pin {name}")));
+    Ok(found)
+}
+
+fn entries(dir: &Path) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
