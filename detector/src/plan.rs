@@ -145,6 +145,9 @@ fn plan_probe(probe: &Probe, facts: &Facts, force: Option<Via>) -> ProbePlan {
 pub struct Exposure {
     /// The first watch on a directory walks its children.
     pub walk_on_first_watch: Answer,
+    /// So does every further watch and every change of a mask, also without events on children:
+    /// before 172e422ffea2 `fsnotify_recalc_mask` walked whatever had changed.
+    pub walk_on_every_watch: Answer,
     /// Taking the last watch away makes a later access to a child walk.
     pub walk_on_removal: Answer,
     /// That access can come from many CPUs at once, each walking in turn.
@@ -172,5 +175,10 @@ pub fn exposure(facts: &Facts) -> Exposure {
         (Answer::No, Answer::No) => Answer::Unknown("no walker of a known name".to_owned()),
         (Answer::Unknown(reason), _) | (_, Answer::Unknown(reason)) => Answer::Unknown(reason.clone()),
     };
-    Exposure { walk_on_first_watch, walk_on_removal: unfixed.clone(), herd: unfixed }
+    Exposure {
+        walk_on_first_watch,
+        walk_on_every_watch: unfixed.clone(),
+        walk_on_removal: unfixed.clone(),
+        herd: unfixed,
+    }
 }

@@ -104,9 +104,11 @@ impl CheckReport {
             writeln!(to, "no field    {field}: what it gives is left out")?;
         }
         self.probes_text(to)?;
-        writeln!(to, "exposure    a first watch walks all children: {}", answer(&self.exposure.walk_on_first_watch))?;
-        writeln!(to, "            so does the first access after a watch went: {}", answer(&self.exposure.walk_on_removal))?;
-        writeln!(to, "            and that on many CPUs in turn (herd): {}", answer(&self.exposure.herd))?;
+        let Exposure { walk_on_first_watch, walk_on_every_watch, walk_on_removal, herd } = &self.exposure;
+        writeln!(to, "exposure    a first watch for events on children walks them all: {}", answer(walk_on_first_watch))?;
+        writeln!(to, "            so does every other watch and change of one: {}", answer(walk_on_every_watch))?;
+        writeln!(to, "            so does the first access after a watch went: {}", answer(walk_on_removal))?;
+        writeln!(to, "            and that on many CPUs in turn (herd): {}", answer(herd))?;
         match &self.dentry_state {
             Some(state) => writeln!(
                 to,

@@ -121,3 +121,18 @@ impl Ended {
 pub fn call(options: &[&str]) -> anyhow::Result<Output> {
     Command::new("fslockup").args(options).output().with_context(|| format!("fslockup {options:?}"))
 }
+
+/// What `fslockup check` says of this kernel.
+pub fn check() -> anyhow::Result<Value> {
+    let output = call(&["check", "--format", "json"])?;
+    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// One of the kernel's exposures in it: yes or no, everything else is an error.
+pub fn exposure(check: &Value, which: &str) -> anyhow::Result<bool> {
+    match check["exposure"][which].as_str() {
+        Some("yes") => Ok(true),
+        Some("no") => Ok(false),
+        _ => anyhow::bail!("check can't tell {which}: {}", check["exposure"]),
+    }
+}
