@@ -1,2 +1,60 @@
+# Recipes are thin: what they call can be called by hand. `./justw RECIPE` installs what is missing first.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+bin := "target/x86_64-unknown-linux-gnu/release"
+# The programs are built by the same compiler, for another machine.
+bpf_env := 'RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg bpf_target_arch=\"x86_64\""'
+
+# List the recipes
 default:
     @just --list
+
+# Build everything
+build:
+    cargo build --release
+
+# Boot the newest kernel, flood a directory, watch it, see the walk
+demo: build
+    {{bin}}/vmtest exec --kernel newest --cpus 4 --memory 1G --fs ext4 -- {{bin}}/demo
+
+# Build the detector and run it on this host
+run *ARGS:
+    cargo build --release -p fslockup
+    {{bin}}/fslockup run {{ARGS}}
+
+# Everything: host tests, the harness's own tests in guests, then every scenario on every kernel
+test: test-host test-harness vmtest
+
+# Tests that need no guest
+test-host:
+    cargo test --release
+
+# Tests of the harness in guests
+test-harness: build
+    {{bin}}/vmtest fetch
+    cargo test --release -p vmtest --features guest-tests --test guest
+
+# Every scenario on every kernel
+vmtest *ARGS: build
+    {{bin}}/vmtest run {{ARGS}}
+
+# Formatting, clippy on both halves, generated tables
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --all-targets -- -D warnings
+    cd detector-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
+    cargo build --release -p vmtest
+    {{bin}}/vmtest list kernels --format markdown | diff - <(sed -n '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!p}' README.md)
+
+# Write the generated tables into the README
+readme:
+    cargo build --release -p vmtest
+    {{bin}}/vmtest list kernels --format markdown > target/kernels.md
+    sed -i -e '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!d}' -e '/<!-- kernels -->/r target/kernels.md' README.md
+
+# Record the corpus anew on every kernel; read the changed snapshots before accepting them
+corpus: build
+    {{bin}}/vmtest run --scenario negative-flood --scenario removal --scenario running-walk --out target/corpus
+    tests/update-corpus target/corpus
+

@@ -223,3 +223,101 @@ impl Pipeline {
         Some(resolved.unwrap_or_else(|| crate::mounts::join(b"", names)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fslockup_ebpf::{PATH_IS_BROKEN, PATH_IS_CUT, WalkRecord};
+
+    use super::*;
+    use crate::{
+        event::tests::{bytes, record},
+        facts::{Answer, tests::facts_with},
+        plan::{Target, Via},
+        probes::WALKER_FIXED,
+        report::AttachedProbe,
+    };
+
+    fn pipeline() -> Pipeline {
+        let target = Target { via: Via::Fentry, function: WALKER_FIXED.to_owned(), slot: 0 };
+        let walk = AttachedProbe {
+            probe: "walk".to_owned(),
+            targets: vec![target],
+            refused: Vec::new(),
+            lost: Vec::new(),
+        };
+        let mut pipeline = Pipeline::new(Session {
+            fslockup_version: "0".to_owned(),
+            facts: facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[])]),
+            attached: AttachReport { probes: vec![walk], missing: Vec::new() },
+            realtime_offset_ns: 1_000,
+            start_ns: 500_000_000,
+            walk_threshold_ns: 10_000_000,
+        });
+        pipeline.feed(&Input::Mounts(b"30 22 259:0 / /data rw - ext4 /dev/x rw\n".to_vec()));
+        pipeline
+    }
+
+    fn walk(finding: Option<Finding>) -> WalkFinding {
+        match finding {
+            Some(Finding::Walk(walk)) => walk,
+            other => panic!("no walk: {other:?}"),
+        }
+    }
+
+    fn running(now_ns: u64, record: &WalkRecord) -> Input {
+        Input::Running { now_ns, record: bytes(record) }
+    }
+
+    #[test]
+    fn a_walk_gets_its_path_time_and_function() {
+        let found = walk(pipeline().feed(&Input::Record(bytes(&record()))));
+        assert_eq!(found.path.as_deref(), Some(&b"/data/var/spool"[..]));
+        assert_eq!(found.realtime_ns, 1_000_001_000);
+        assert_eq!(found.function.as_deref(), Some(WALKER_FIXED));
+        assert_eq!(found.walk_ns, 75_000_000);
+        assert!(found.degraded.is_empty(), "{:?}", found.degraded);
+    }
+
+    #[test]
+    fn a_running_walk_is_announced_once_and_only_over_the_threshold() {
+        let mut pipeline = pipeline();
+        let unfinished = WalkRecord { end_ns: 0, ..record() };
+        assert_eq!(pipeline.feed(&running(1_005_000_000, &unfinished)), None);
+        assert_eq!(walk(pipeline.feed(&running(1_020_000_000, &unfinished))).walk_ns, 20_000_000);
+        assert_eq!(pipeline.feed(&running(1_030_000_000, &unfinished)), None);
+        // The same task's next walk is another one.
+        let next = WalkRecord { start_ns: 2_000_000_000, ..unfinished };
+        assert!(pipeline.feed(&running(2_020_000_000, &next)).is_some());
+    }
+
+    #[test]
+    fn a_record_that_is_not_filled_in_yet_is_not_a_walk() {
+        let empty = WalkRecord { start_ns: 0, end_ns: 0, ..record() };
+        assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), None);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_said() {
+        let broken = WalkRecord { path_flags: PATH_IS_BROKEN, d_lock_addr: 0, ..record() };
+        let found = walk(pipeline().feed(&Input::Record(bytes(&broken))));
+        assert_eq!(found.path, None);
+        assert_eq!(found.degraded.len(), 2, "{:?}", found.degraded);
+        let cut = WalkRecord { path_flags: PATH_IS_CUT, ..record() };
+        let found = walk(pipeline().feed(&Input::Record(bytes(&cut))));
+        assert_eq!(found.path.as_deref(), Some(&b".../var/spool"[..]));
+        let elsewhere = WalkRecord { dev: 1, ..record() };
+        let found = walk(pipeline().feed(&Input::Record(bytes(&elsewhere))));
+        assert_eq!(found.path.as_deref(), Some(&b"/var/spool"[..]));
+        assert_eq!(found.degraded.len(), 1, "{:?}", found.degraded);
+    }
+
+    #[test]
+    fn bad_records_and_losses_are_in_the_summary() {
+        let mut pipeline = pipeline();
+        assert!(matches!(pipeline.feed(&Input::Record(vec![1, 2])), Some(Finding::BadRecord(_))));
+        let counts = Counts { end_ns: 1_500_000_000, ring_full_count: 2, missed_exits_count: 3, ..Counts::default() };
+        let Some(Finding::Summary(summary)) = pipeline.feed(&Input::End(counts)) else { panic!("a summary") };
+        assert_eq!((summary.bad_records_count, summary.counts.lost_count()), (1, 5));
+        assert_eq!(summary.duration_ns, 1_000_000_000);
+    }
+}

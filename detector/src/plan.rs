@@ -182,3 +182,68 @@ pub fn exposure(facts: &Facts) -> Exposure {
         herd: unfixed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tests::facts_with;
+
+    fn unknown() -> Answer {
+        Answer::Unknown("restricted".to_owned())
+    }
+
+    fn choices(facts: &Facts, force: Option<Via>) -> Vec<String> {
+        let plan = plan(facts, force).expect("a plan");
+        plan.probes[0].choices.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn fentry_comes_before_kprobe() {
+        let facts = facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[])]);
+        assert_eq!(
+            choices(&facts, None),
+            ["fentry fsnotify_set_children_dentry_flags", "kprobe fsnotify_set_children_dentry_flags"]
+        );
+    }
+
+    #[test]
+    fn a_forced_kind_leaves_only_its_targets() {
+        let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[])]);
+        assert_eq!(choices(&facts, Some(Via::Kprobe)), ["kprobe __fsnotify_update_child_dentry_flags"]);
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_tried() {
+        let facts = facts_with(&[(WALKER_FIXED, Answer::No, unknown(), &[])]);
+        assert_eq!(choices(&facts, None), ["kprobe fsnotify_set_children_dentry_flags"]);
+    }
+
+    #[test]
+    fn a_kernel_without_any_walker_is_an_error_that_names_them() {
+        let facts = facts_with(&[(WALKER_FIXED, Answer::No, Answer::No, &[]), (WALKER_UNFIXED, Answer::No, Answer::No, &[])]);
+        let error = plan(&facts, None).expect_err("nothing to attach to").to_string();
+        assert!(error.contains(WALKER_FIXED) && error.contains(WALKER_UNFIXED), "{error}");
+    }
+
+    #[test]
+    fn a_part_keeps_its_arguments_and_other_clones_do_not() {
+        let split = ["__fsnotify_update_child_dentry_flags.isra.0", "__fsnotify_update_child_dentry_flags.part.0"];
+        let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &split)]);
+        let plan = plan(&facts, None).expect("a plan");
+        let parts: Vec<_> = plan.probes[0].parts.iter().map(ToString::to_string).collect();
+        assert_eq!(parts, ["kprobe __fsnotify_update_child_dentry_flags.part.0"]);
+        assert_eq!(plan.probes[0].unusable, ["__fsnotify_update_child_dentry_flags.isra.0"]);
+    }
+
+    #[test]
+    fn exposure_tells_fixed_from_unfixed_from_unknown() {
+        let fixed = facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[]), (WALKER_UNFIXED, Answer::No, Answer::No, &[])]);
+        let unfixed = facts_with(&[(WALKER_FIXED, Answer::No, Answer::No, &[]), (WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[])]);
+        let hidden = facts_with(&[(WALKER_FIXED, Answer::No, unknown(), &[]), (WALKER_UNFIXED, Answer::No, unknown(), &[])]);
+        assert_eq!(exposure(&fixed).walk_on_first_watch, Answer::Yes);
+        assert_eq!(exposure(&fixed).walk_on_removal, Answer::No);
+        assert_eq!(exposure(&unfixed).walk_on_removal, Answer::Yes);
+        assert_eq!(exposure(&unfixed).walk_on_every_watch, Answer::Yes);
+        assert_eq!(exposure(&hidden).walk_on_removal, unknown());
+    }
+}

@@ -156,3 +156,86 @@ impl<R: Read> Reader<R> {
         Ok(Some(input))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+
+    use super::*;
+    use crate::{
+        event::tests::{bytes, record},
+        facts::tests::facts_with,
+        report::AttachReport,
+    };
+
+    fn session() -> Session {
+        Session {
+            fslockup_version: "0".to_owned(),
+            facts: facts_with(&[]),
+            attached: AttachReport::default(),
+            realtime_offset_ns: -5,
+            start_ns: 1,
+            walk_threshold_ns: 2,
+        }
+    }
+
+    fn inputs() -> Vec<Input> {
+        vec![
+            Input::Mounts(b"mounts".to_vec()),
+            Input::Running { now_ns: 9, record: bytes(&record()) },
+            Input::Record(bytes(&record())),
+            Input::End(Counts { walks_count: 3, ..Counts::default() }),
+        ]
+    }
+
+    fn recorded() -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut writer = Writer::start(&mut file, &session()).expect("written");
+        for input in inputs() {
+            writer.write(&input).expect("written");
+        }
+        file
+    }
+
+    fn read_all(file: &[u8]) -> Result<(Session, Vec<Input>), RecordingError> {
+        let (mut reader, session) = Reader::open(file)?;
+        let mut inputs = Vec::new();
+        while let Some(input) = reader.read()? {
+            inputs.push(input);
+        }
+        Ok((session, inputs))
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        assert_eq!(read_all(&recorded()).expect("whole"), (session(), inputs()));
+    }
+
+    #[test]
+    fn every_cut_is_an_error() {
+        let file = recorded();
+        for end in 0..file.len() {
+            assert!(matches!(read_all(&file[..end]), Err(RecordingError::Cut)), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn random_damage_is_an_error_and_never_a_panic() {
+        let file = recorded();
+        let seed = 7;
+        let mut random = SmallRng::seed_from_u64(seed);
+        for round in 0..2_000 {
+            let mut broken = file.clone();
+            let at = random.random_range(0..broken.len());
+            broken[at] ^= 1 << random.random_range(0..8);
+            assert!(read_all(&broken).is_err(), "seed {seed}, round {round}, byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_says_so_whatever_else_is_in_it() {
+        let mut file = Vec::new();
+        frame::write(&mut file, kind::HEADER, br#"{"schema":2,"something":"new"}"#).expect("written");
+        assert!(matches!(read_all(&file), Err(RecordingError::Newer { found: 2 })));
+    }
+}

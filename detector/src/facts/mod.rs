@@ -147,3 +147,42 @@ pub fn read<'a>(
         btf: btf.into_facts(&path),
     })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Facts of a kernel with these functions: name, in BTF, in symbols, split symbols.
+    pub fn facts_with(functions: &[(&str, Answer, Answer, &[&str])]) -> Facts {
+        let functions = functions.iter().map(|(name, in_btf, in_symbols, split)| {
+            let facts = FunctionFacts {
+                in_btf: in_btf.clone(),
+                in_symbols: in_symbols.clone(),
+                split_symbols: split.iter().map(ToString::to_string).collect(),
+            };
+            ((*name).to_owned(), facts)
+        });
+        Facts {
+            host: "host".to_owned(),
+            kernel_release: "6.1.0".to_owned(),
+            kernel_version: "#1 SMP".to_owned(),
+            machine: "x86_64".to_owned(),
+            cpus_count: 4,
+            capabilities: vec![Capability::CapSysAdmin],
+            lockdown: Some("none".to_owned()),
+            btf: BtfFacts { source: KERNEL_BTF.to_owned() },
+            functions: functions.collect(),
+            offsets: BTreeMap::new(),
+            has_task_pt_regs: Answer::Yes,
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_btf_is_an_error_that_names_it() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), b"\x9f\xeb\x01\x00 cut").expect("written");
+        let error = read(Some(file.path().to_owned()), []).expect_err("no BTF").to_string();
+        assert!(error.contains(&file.path().display().to_string()), "{error}");
+        assert!(error.contains("not usable as BTF"), "{error}");
+    }
+}

@@ -2,8 +2,12 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, channel},
+    },
     thread,
 };
 
@@ -23,10 +27,13 @@ pub struct Detector {
     /// The first line: the facts, printed when everything is attached.
     pub facts: Value,
     seen: Vec<Value>,
+    recording: PathBuf,
 }
 
 /// What it had said when it ended.
 pub struct Ended {
+    /// What it recorded.
+    pub recording: PathBuf,
     /// All lines behind the first.
     pub lines: Vec<Value>,
     /// The exit code; none if a signal ended it.
@@ -38,9 +45,12 @@ pub struct Ended {
 impl Detector {
     /// Starts it and waits until it is attached. What it saw is recorded into the results.
     pub fn start(options: &[&str]) -> anyhow::Result<Self> {
+        static STARTED_COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED_COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+        let recording = out_dir().join(format!("{number}.recording"));
         let mut child = Command::new("fslockup")
             .args(["run", "--format", "json", "--record"])
-            .arg(out_dir().join("recording"))
+            .arg(&recording)
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -56,7 +66,7 @@ impl Detector {
                 }
             }
         });
-        let mut detector = Self { child, lines, facts: Value::Null, seen: Vec::new() };
+        let mut detector = Self { child, lines, facts: Value::Null, seen: Vec::new(), recording };
         match detector.lines.recv_timeout(PATIENCE) {
             Ok(facts) if facts["type"] == "facts" => detector.facts = facts,
             other => {
@@ -84,7 +94,8 @@ impl Detector {
         let status = self.child.wait()?;
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter());
-        Ok(Ended { lines, code: status.code(), stderr: self.stderr() })
+        let stderr = self.stderr();
+        Ok(Ended { recording: self.recording, lines, code: status.code(), stderr })
     }
 
     fn stderr(&mut self) -> String {

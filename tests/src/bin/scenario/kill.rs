@@ -38,8 +38,7 @@ pub fn kill_9(checks: &mut Checks) -> anyhow::Result<()> {
         // The kernel frees programs some time after the last descriptor closes.
         let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
         checks.that(format!("{kind}: nothing is left in the kernel"), gone.is_ok(), format!("{:?}", kernel::leftovers()?));
-        let recording = kernel::out_dir().join("recording");
-        let replay = detector::call(&["replay", &recording.to_string_lossy()])?;
+        let replay = detector::call(&["replay", &ended.recording.to_string_lossy()])?;
         let said = String::from_utf8_lossy(&replay.stderr);
         checks.equal(format!("{kind}: exit code of replaying what it left"), replay.status.code(), Some(2));
         checks.that(format!("{kind}: replay says that it is cut"), said.contains("is cut"), said.trim());

@@ -1,6 +1,6 @@
 //! The failure itself: names that don't exist fill a directory's cache, then somebody watches it.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use fslockup_tests::TimedCall;
 use nix::sys::signal::Signal;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, Ended},
+    detector::{self, Detector, Ended},
     kernel, workload,
 };
 
@@ -17,6 +17,7 @@ const CHILDREN_COUNT: u64 = 20_000;
 
 /// In instruction time: lengths repeat, so that they can be asserted.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    fs::write(kernel::out_dir().join("facts.json"), serde_json::to_vec_pretty(&detector::check()?)?)?;
     let small = walk_of(checks, "small", CHILDREN_COUNT, &["--walk-threshold", "100us"])?;
     let large = walk_of(checks, "large", 4 * CHILDREN_COUNT, &["--walk-threshold", "100us"])?;
     let ratio = large / small;
