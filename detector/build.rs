@@ -20,6 +20,8 @@ fn build_programs() {
         ..Package::default()
     };
     if let Err(error) = aya_build::build_ebpf([package], Toolchain::Custom(&toolchain)) {
-        println!("cargo::error=eBPF programs: {error:#} (run ./justw once to install the BPF linker and rust-src)");
+        println!(
+            "cargo::error=eBPF programs: {error:#} (run ./justw once to install the BPF linker and rust-src)"
+        );
     }
 }

@@ -136,9 +136,11 @@ fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize>
     let at = masked::<{ PATH_START_LIMIT - 1 }>(at);
     // SAFETY: `PATH_BYTES` has room for a whole component at every `at` below the limit.
     let to = unsafe { walk.path.as_mut_ptr().add(at) };
+    // SAFETY: as above.
     unsafe { to.write(len as u8) };
     // SAFETY: as above.
-    name.copy_to(unsafe { to.add(1) }, len as u32).then_some(len)
+    name.copy_to(unsafe { to.add(1) }, len as u32)
+        .then_some(len)
 }
 
 /// `value & MASK` in an instruction that the compiler can't find needless and remove.
@@ -146,7 +148,9 @@ fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize>
 fn masked<const MASK: usize>(value: usize) -> usize {
     let mut value = value as u64;
     // SAFETY: one arithmetic instruction on a register.
-    unsafe { core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack)) };
+    unsafe {
+        core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack))
+    };
     value as usize
 }
 
@@ -164,7 +168,7 @@ const THREAD_SIZE_BYTES: u64 = 16 << 10;
 fn read_syscall_nr() -> Option<i64> {
     let regs = if offset!(has_task_pt_regs) == 1 {
         // SAFETY: plain helpers; the first returns a trusted pointer to the current task.
-        Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+        Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }.cast_unsigned())
     } else {
         // SAFETY: a plain helper.
         let task = Address(unsafe { bpf_get_current_task() });

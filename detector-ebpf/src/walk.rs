@@ -88,12 +88,16 @@ fn begin(slot: u32, inode: Address) {
     if WALKS.get_ptr(key).is_some() {
         counters::add_one(count::MISSED_EXITS);
     }
-    let Some(empty) = EMPTY_WALK.get(0) else { return };
+    let Some(empty) = EMPTY_WALK.get(0) else {
+        return;
+    };
     if WALKS.insert(key, empty, 0).is_err() {
         counters::add_one(count::WALKS_FULL);
         return;
     }
-    let Some(walk) = WALKS.get_ptr_mut(key) else { return };
+    let Some(walk) = WALKS.get_ptr_mut(key) else {
+        return;
+    };
     // SAFETY: the element is this task's own.
     let walk = unsafe { &mut *walk };
     walk.kind = kind::WALK;

@@ -49,7 +49,10 @@ pub enum AttachError {
 }
 
 fn names(capabilities: &[Capability]) -> String {
-    let names: Vec<_> = capabilities.iter().map(|capability| capability.name()).collect();
+    let names: Vec<_> = capabilities
+        .iter()
+        .map(|capability| capability.name())
+        .collect();
     names.join(" and ")
 }
 
@@ -77,7 +80,10 @@ pub fn attach(
     may_load(facts)?;
     // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let load_error = |reason: String| AttachError::Load { reason, hint: hint(facts) };
+    let load_error = |reason: String| AttachError::Load {
+        reason,
+        hint: hint(facts),
+    };
     let offsets = facts::to_offsets(facts);
     let mut ebpf = EbpfLoader::new()
         .btf(None)
@@ -88,11 +94,19 @@ pub fn attach(
     let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
         .map_err(|error| load_error(chain(&error)))?;
 
-    let mut report = AttachReport { probes: Vec::new(), missing: plan.missing.clone() };
+    let mut report = AttachReport {
+        probes: Vec::new(),
+        missing: plan.missing.clone(),
+    };
     for planned in &plan.probes {
-        report.probes.push(attach_probe(&mut ebpf, &kernel_btf, planned, facts)?);
+        report
+            .probes
+            .push(attach_probe(&mut ebpf, &kernel_btf, planned, facts)?);
     }
-    let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| load_error(format!("map {name} is not in the object")));
+    let mut take = |name: &str| {
+        ebpf.take_map(name)
+            .ok_or_else(|| load_error(format!("map {name} is not in the object")))
+    };
     let bad_map = |error: aya::maps::MapError| load_error(chain(&error));
     let records = RingBuf::try_from(take("RECORDS")?).map_err(bad_map)?;
     let attached = Attached {
@@ -108,8 +122,10 @@ pub fn attach(
 /// own refusal doesn't name what is missing.
 fn may_load(facts: &Facts) -> Result<(), AttachError> {
     let has = |capability| facts.capabilities.contains(&capability);
-    let missing: Vec<_> =
-        [Capability::CapBpf, Capability::CapPerfmon].into_iter().filter(|capability| !has(*capability)).collect();
+    let missing: Vec<_> = [Capability::CapBpf, Capability::CapPerfmon]
+        .into_iter()
+        .filter(|capability| !has(*capability))
+        .collect();
     if missing.is_empty() || has(Capability::CapSysAdmin) {
         return Ok(());
     }
@@ -135,11 +151,18 @@ fn attach_probe(
                 targets.push(target.clone());
                 break;
             }
-            Err(error) => refused.push(Refused { target: target.clone(), reason: reason(&error) }),
+            Err(error) => refused.push(Refused {
+                target: target.clone(),
+                reason: reason(&error),
+            }),
         }
     }
     if targets.is_empty() {
-        return Err(AttachError::Refused { probe: planned.probe.clone(), refused, hint: hint(facts) });
+        return Err(AttachError::Refused {
+            probe: planned.probe.clone(),
+            refused,
+            hint: hint(facts),
+        });
     }
     let mut lost: Vec<_> = planned
         .unusable
@@ -157,11 +180,19 @@ fn attach_probe(
             Ok(()) => targets.push(part.clone()),
             Err(reason) => {
                 lost.push(format!("walks that enter {} directly", part.function));
-                refused.push(Refused { target: part.clone(), reason });
+                refused.push(Refused {
+                    target: part.clone(),
+                    reason,
+                });
             }
         }
     }
-    Ok(AttachedProbe { probe: planned.probe.clone(), targets, refused, lost })
+    Ok(AttachedProbe {
+        probe: planned.probe.clone(),
+        targets,
+        refused,
+        lost,
+    })
 }
 
 /// Attaches exit and entry, the exit first: an exit without an entry is counted, while an entry
@@ -189,8 +220,17 @@ fn attach_pair(ebpf: &mut Ebpf, kernel_btf: &Btf, target: &Target) -> Result<(),
     outcome
 }
 
-fn attach_one(ebpf: &mut Ebpf, kernel_btf: &Btf, name: &str, function: &str) -> Result<(), ProgramError> {
-    let program = ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?;
+fn attach_one(
+    ebpf: &mut Ebpf,
+    kernel_btf: &Btf,
+    name: &str,
+    function: &str,
+) -> Result<(), ProgramError> {
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| ProgramError::InvalidName {
+            name: name.to_owned(),
+        })?;
     match program {
         Program::FEntry(_) => {
             let program: &mut FEntry = program.try_into()?;
@@ -222,9 +262,16 @@ fn hint(facts: &Facts) -> String {
 /// The kernel's reason in a few words; the verifier's full log goes to the debug log.
 fn reason(error: &ProgramError) -> String {
     log::debug!("{}", chain(error));
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
         let log = verifier_log.to_string();
-        let last = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_statistics(line));
+        let last = log
+            .lines()
+            .map(str::trim)
+            .rfind(|line| !line.is_empty() && !is_statistics(line));
         return match last {
             Some(line) => format!("{}: {line}", errno_text(io_error)),
             None => errno_text(io_error),
@@ -242,7 +289,9 @@ fn reason(error: &ProgramError) -> String {
 
 /// Lines that the verifier puts behind its complaint.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
+    ["processed ", "verification time ", "stack depth "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 fn errno_text(error: &std::io::Error) -> String {

@@ -51,8 +51,14 @@ mod tests {
 
     #[test]
     fn nothing_that_moves_a_cursor_gets_through() {
-        assert_eq!(escape(b"a\x1b[2Jb\nc\td\x7f"), "a\\x1b[2Jb\\x0ac\\x09d\\x7f");
-        assert_eq!(escape("x\u{202e}gpj\u{9b}".as_bytes()), "x\\u{202e}gpj\\u{9b}");
+        assert_eq!(
+            escape(b"a\x1b[2Jb\nc\td\x7f"),
+            "a\\x1b[2Jb\\x0ac\\x09d\\x7f"
+        );
+        assert_eq!(
+            escape("x\u{202e}gpj\u{9b}".as_bytes()),
+            "x\\u{202e}gpj\\u{9b}"
+        );
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Records decoded: bytes in, values out, nothing else.
 
-use fslockup_ebpf::{
-    PATH_IS_BROKEN, PATH_IS_CUT, SYSCALL_UNKNOWN, WalkRecord, kind,
-};
+use fslockup_ebpf::{PATH_IS_BROKEN, PATH_IS_CUT, SYSCALL_UNKNOWN, WalkRecord, kind};
 
 use crate::escape::until_nul;
 
@@ -86,9 +84,14 @@ impl Walk {
 /// # Errors
 /// When the bytes are no record of a known kind.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
-    let kind = bytes.first_chunk().map(|kind| u32::from_ne_bytes(*kind)).ok_or(DecodeError::Empty)?;
+    let kind = bytes
+        .first_chunk()
+        .map(|kind| u32::from_ne_bytes(*kind))
+        .ok_or(DecodeError::Empty)?;
     match kind {
-        kind::WALK => Ok(Event::Walk(Box::new(decode_walk(read_record(kind, bytes)?)))),
+        kind::WALK => Ok(Event::Walk(Box::new(decode_walk(read_record(
+            kind, bytes,
+        )?)))),
         other => Err(DecodeError::Kind(other)),
     }
 }
@@ -104,7 +107,11 @@ unsafe impl Record for WalkRecord {}
 fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     // Longer is allowed: the ring buffer pads to 8 bytes.
     if bytes.len() < size_of::<T>() {
-        return Err(DecodeError::Length { kind, got: bytes.len(), expected: size_of::<T>() });
+        return Err(DecodeError::Length {
+            kind,
+            got: bytes.len(),
+            expected: size_of::<T>(),
+        });
     }
     // SAFETY: long enough, and every bit pattern is a `T`.
     Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
@@ -130,7 +137,11 @@ fn decode_walk(record: WalkRecord) -> Walk {
         end_cpu: has_ended.then_some(record.end_cpu),
         comm: until_nul(&record.comm).to_vec(),
         fstype: until_nul(&record.fstype).to_vec(),
-        path: if is_broken { None } else { decode_path(&record) },
+        path: if is_broken {
+            None
+        } else {
+            decode_path(&record)
+        },
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
     }
 }
@@ -186,13 +197,20 @@ pub(crate) mod tests {
 
     pub fn bytes(record: &WalkRecord) -> Vec<u8> {
         // SAFETY: `WalkRecord` has no padding (its size is asserted where it is defined).
-        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<WalkRecord>()) }
-            .to_vec()
+        unsafe {
+            std::slice::from_raw_parts(
+                std::ptr::from_ref(record).cast::<u8>(),
+                size_of::<WalkRecord>(),
+            )
+        }
+        .to_vec()
     }
 
     #[test]
     fn a_record_decodes_to_what_was_written() {
-        let Ok(Event::Walk(walk)) = decode(&bytes(&record())) else { panic!("a walk") };
+        let Ok(Event::Walk(walk)) = decode(&bytes(&record())) else {
+            panic!("a walk")
+        };
         assert_eq!(walk.walk_ns(), Some(75_000_000));
         assert_eq!(walk.comm, b"systemd");
         assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
@@ -208,16 +226,27 @@ pub(crate) mod tests {
 
     #[test]
     fn a_path_whose_lengths_run_over_is_none() {
-        let broken = WalkRecord { path_len: 5, ..record() };
-        let Ok(Event::Walk(walk)) = decode(&bytes(&broken)) else { panic!("a walk") };
+        let broken = WalkRecord {
+            path_len: 5,
+            ..record()
+        };
+        let Ok(Event::Walk(walk)) = decode(&bytes(&broken)) else {
+            panic!("a walk")
+        };
         assert_eq!(walk.path, None);
-        let longer = WalkRecord { path_len: u16::MAX, ..record() };
+        let longer = WalkRecord {
+            path_len: u16::MAX,
+            ..record()
+        };
         assert!(decode(&bytes(&longer)).is_ok());
     }
 
     #[test]
     fn an_unknown_kind_is_named() {
-        let unknown = WalkRecord { kind: 99, ..record() };
+        let unknown = WalkRecord {
+            kind: 99,
+            ..record()
+        };
         assert_eq!(decode(&bytes(&unknown)), Err(DecodeError::Kind(99)));
     }
 }

@@ -191,7 +191,10 @@ mod tests {
     fn every_cut_is_noticed() {
         let stream = encode(1, b"payload");
         for end in 1..stream.len() {
-            assert!(matches!(read(&mut &stream[..end]), Err(FrameError::Cut)), "cut at {end}");
+            assert!(
+                matches!(read(&mut &stream[..end]), Err(FrameError::Cut)),
+                "cut at {end}"
+            );
         }
     }
 

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
             // clap explains itself over several lines; the first one names the mistake.
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            eprintln!("fslockup: {} (see fslockup --help)", line.trim_start_matches("error: "));
+            eprintln!(
+                "fslockup: {} (see fslockup --help)",
+                line.trim_start_matches("error: ")
+            );
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -21,7 +24,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let level = if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Warn };
+    let level = if cli.verbose {
+        log::LevelFilter::Debug
+    } else {
+        log::LevelFilter::Warn
+    };
     env_logger::Builder::new().filter_level(level).init();
     commands::execute(&cli.command)
 }

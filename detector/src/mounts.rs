@@ -18,7 +18,12 @@ impl Mounts {
     /// Parses the file's text; lines that are not as documented are left out.
     #[must_use]
     pub fn parse(mountinfo: &[u8]) -> Self {
-        Self { mounts: mountinfo.split(|byte| *byte == b'\n').filter_map(parse_line).collect() }
+        Self {
+            mounts: mountinfo
+                .split(|byte| *byte == b'\n')
+                .filter_map(parse_line)
+                .collect(),
+        }
     }
 
     /// The path of a directory as the host sees it, from its names inside its file system. Where
@@ -33,7 +38,11 @@ impl Mounts {
             .filter(|mount| mount.dev == dev)
             .filter_map(|mount| Some((mount, strip_root(&mount.root, &inside)?)))
             .min_by_key(|(mount, rest)| (mount.root != b"/", rest.len()))?;
-        let point: &[u8] = if mount.mount_point == b"/" { b"" } else { &mount.mount_point };
+        let point: &[u8] = if mount.mount_point == b"/" {
+            b""
+        } else {
+            &mount.mount_point
+        };
         let path = [point, rest].concat();
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
@@ -76,9 +85,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
-        let octal = tail.first_chunk::<3>().and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-        });
+        let octal = tail
+            .first_chunk::<3>()
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         match octal {
             Some(escaped) if byte == b'\\' => {
                 bytes.push(escaped);
@@ -105,25 +114,39 @@ mod tests {
 
     fn resolve(dev: u32, names: &[&str]) -> Option<String> {
         let names: Vec<_> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Mounts::parse(TABLE).resolve(dev, &names).map(|path| String::from_utf8(path).expect("text"))
+        Mounts::parse(TABLE)
+            .resolve(dev, &names)
+            .map(|path| String::from_utf8(path).expect("text"))
     }
 
     #[test]
     fn paths_get_the_mount_point_in_front() {
         assert_eq!(resolve(8 << 20 | 1, &[]).as_deref(), Some("/"));
-        assert_eq!(resolve(8 << 20 | 1, &["var", "spool"]).as_deref(), Some("/var/spool"));
+        assert_eq!(
+            resolve(8 << 20 | 1, &["var", "spool"]).as_deref(),
+            Some("/var/spool")
+        );
         assert_eq!(resolve(259 << 20, &[]).as_deref(), Some("/mnt/disk"));
-        assert_eq!(resolve(259 << 20, &["flood"]).as_deref(), Some("/mnt/disk/flood"));
+        assert_eq!(
+            resolve(259 << 20, &["flood"]).as_deref(),
+            Some("/mnt/disk/flood")
+        );
     }
 
     #[test]
     fn a_mount_of_the_root_wins_over_a_bind_mount() {
-        assert_eq!(resolve(259 << 20, &["deep", "er", "x"]).as_deref(), Some("/mnt/disk/deep/er/x"));
+        assert_eq!(
+            resolve(259 << 20, &["deep", "er", "x"]).as_deref(),
+            Some("/mnt/disk/deep/er/x")
+        );
     }
 
     #[test]
     fn a_bind_mount_shows_only_what_is_below_its_root() {
-        assert_eq!(resolve(40, &["only", "bound", "x"]).as_deref(), Some("/home/with space/x"));
+        assert_eq!(
+            resolve(40, &["only", "bound", "x"]).as_deref(),
+            Some("/home/with space/x")
+        );
         assert_eq!(resolve(40, &["only", "boundary"]), None);
         assert_eq!(resolve(40, &["elsewhere"]), None);
     }

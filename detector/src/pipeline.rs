@@ -196,7 +196,11 @@ impl Pipeline {
         WalkFinding {
             walk_ns,
             realtime_ns: self.realtime_ns(walk.start_ns),
-            function: self.session.attached.function("walk", walk.slot).map(str::to_owned),
+            function: self
+                .session
+                .attached
+                .function("walk", walk.slot)
+                .map(str::to_owned),
             path,
             degraded,
             walk,
@@ -204,7 +208,9 @@ impl Pipeline {
     }
 
     fn realtime_ns(&self, monotonic_ns: u64) -> i64 {
-        i64::try_from(monotonic_ns).unwrap_or(i64::MAX).saturating_add(self.session.realtime_offset_ns)
+        i64::try_from(monotonic_ns)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.session.realtime_offset_ns)
     }
 
     fn path(&self, walk: &Walk, degraded: &mut Vec<String>) -> Option<Vec<u8>> {
@@ -218,7 +224,10 @@ impl Pipeline {
         }
         let resolved = self.mounts.resolve(walk.dev, names);
         if resolved.is_none() {
-            degraded.push("path: its file system is not mounted here, the path is the one inside it".to_owned());
+            degraded.push(
+                "path: its file system is not mounted here, the path is the one inside it"
+                    .to_owned(),
+            );
         }
         Some(resolved.unwrap_or_else(|| crate::mounts::join(b"", names)))
     }
@@ -238,7 +247,11 @@ mod tests {
     };
 
     fn pipeline() -> Pipeline {
-        let target = Target { via: Via::Fentry, function: WALKER_FIXED.to_owned(), slot: 0 };
+        let target = Target {
+            via: Via::Fentry,
+            function: WALKER_FIXED.to_owned(),
+            slot: 0,
+        };
         let walk = AttachedProbe {
             probe: "walk".to_owned(),
             targets: vec![target],
@@ -248,12 +261,17 @@ mod tests {
         let mut pipeline = Pipeline::new(Session {
             fslockup_version: "0".to_owned(),
             facts: facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[])]),
-            attached: AttachReport { probes: vec![walk], missing: Vec::new() },
+            attached: AttachReport {
+                probes: vec![walk],
+                missing: Vec::new(),
+            },
             realtime_offset_ns: 1_000,
             start_ns: 500_000_000,
             walk_threshold_ns: 10_000_000,
         });
-        pipeline.feed(&Input::Mounts(b"30 22 259:0 / /data rw - ext4 /dev/x rw\n".to_vec()));
+        pipeline.feed(&Input::Mounts(
+            b"30 22 259:0 / /data rw - ext4 /dev/x rw\n".to_vec(),
+        ));
         pipeline
     }
 
@@ -265,7 +283,10 @@ mod tests {
     }
 
     fn running(now_ns: u64, record: &WalkRecord) -> Input {
-        Input::Running { now_ns, record: bytes(record) }
+        Input::Running {
+            now_ns,
+            record: bytes(record),
+        }
     }
 
     #[test]
@@ -281,28 +302,48 @@ mod tests {
     #[test]
     fn a_running_walk_is_announced_once_and_only_over_the_threshold() {
         let mut pipeline = pipeline();
-        let unfinished = WalkRecord { end_ns: 0, ..record() };
+        let unfinished = WalkRecord {
+            end_ns: 0,
+            ..record()
+        };
         assert_eq!(pipeline.feed(&running(1_005_000_000, &unfinished)), None);
-        assert_eq!(walk(pipeline.feed(&running(1_020_000_000, &unfinished))).walk_ns, 20_000_000);
+        assert_eq!(
+            walk(pipeline.feed(&running(1_020_000_000, &unfinished))).walk_ns,
+            20_000_000
+        );
         assert_eq!(pipeline.feed(&running(1_030_000_000, &unfinished)), None);
         // The same task's next walk is another one.
-        let next = WalkRecord { start_ns: 2_000_000_000, ..unfinished };
+        let next = WalkRecord {
+            start_ns: 2_000_000_000,
+            ..unfinished
+        };
         assert!(pipeline.feed(&running(2_020_000_000, &next)).is_some());
     }
 
     #[test]
     fn a_record_that_is_not_filled_in_yet_is_not_a_walk() {
-        let empty = WalkRecord { start_ns: 0, end_ns: 0, ..record() };
+        let empty = WalkRecord {
+            start_ns: 0,
+            end_ns: 0,
+            ..record()
+        };
         assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), None);
     }
 
     #[test]
     fn what_could_not_be_read_is_said() {
-        let broken = WalkRecord { path_flags: PATH_IS_BROKEN, d_lock_addr: 0, ..record() };
+        let broken = WalkRecord {
+            path_flags: PATH_IS_BROKEN,
+            d_lock_addr: 0,
+            ..record()
+        };
         let found = walk(pipeline().feed(&Input::Record(bytes(&broken))));
         assert_eq!(found.path, None);
         assert_eq!(found.degraded.len(), 2, "{:?}", found.degraded);
-        let cut = WalkRecord { path_flags: PATH_IS_CUT, ..record() };
+        let cut = WalkRecord {
+            path_flags: PATH_IS_CUT,
+            ..record()
+        };
         let found = walk(pipeline().feed(&Input::Record(bytes(&cut))));
         assert_eq!(found.path.as_deref(), Some(&b".../var/spool"[..]));
         let elsewhere = WalkRecord { dev: 1, ..record() };
@@ -314,10 +355,23 @@ mod tests {
     #[test]
     fn bad_records_and_losses_are_in_the_summary() {
         let mut pipeline = pipeline();
-        assert!(matches!(pipeline.feed(&Input::Record(vec![1, 2])), Some(Finding::BadRecord(_))));
-        let counts = Counts { end_ns: 1_500_000_000, ring_full_count: 2, missed_exits_count: 3, ..Counts::default() };
-        let Some(Finding::Summary(summary)) = pipeline.feed(&Input::End(counts)) else { panic!("a summary") };
-        assert_eq!((summary.bad_records_count, summary.counts.lost_count()), (1, 5));
+        assert!(matches!(
+            pipeline.feed(&Input::Record(vec![1, 2])),
+            Some(Finding::BadRecord(_))
+        ));
+        let counts = Counts {
+            end_ns: 1_500_000_000,
+            ring_full_count: 2,
+            missed_exits_count: 3,
+            ..Counts::default()
+        };
+        let Some(Finding::Summary(summary)) = pipeline.feed(&Input::End(counts)) else {
+            panic!("a summary")
+        };
+        assert_eq!(
+            (summary.bad_records_count, summary.counts.lost_count()),
+            (1, 5)
+        );
         assert_eq!(summary.duration_ns, 1_000_000_000);
     }
 }

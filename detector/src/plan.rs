@@ -96,16 +96,29 @@ pub enum PlanError {
 /// # Errors
 /// When a required probe has no place on this kernel.
 pub fn plan(facts: &Facts, force: Option<Via>) -> Result<Plan, PlanError> {
-    let mut plan = Plan { probes: Vec::new(), missing: Vec::new() };
+    let mut plan = Plan {
+        probes: Vec::new(),
+        missing: Vec::new(),
+    };
     for probe in PROBES {
         let planned = plan_probe(probe, facts, force);
         if !planned.choices.is_empty() {
             plan.probes.push(planned);
         } else if probe.is_required {
-            let looked_for = probe.functions.iter().map(|function| function.name).collect();
-            return Err(PlanError::NoFunction { probe: probe.name, looked_for });
+            let looked_for = probe
+                .functions
+                .iter()
+                .map(|function| function.name)
+                .collect();
+            return Err(PlanError::NoFunction {
+                probe: probe.name,
+                looked_for,
+            });
         } else {
-            plan.missing.push(Missing { probe: probe.name.to_owned(), lost: probe.lost_without.to_owned() });
+            plan.missing.push(Missing {
+                probe: probe.name.to_owned(),
+                lost: probe.lost_without.to_owned(),
+            });
         }
     }
     Ok(plan)
@@ -119,10 +132,16 @@ fn plan_probe(probe: &Probe, facts: &Facts, force: Option<Via>) -> ProbePlan {
         unusable: Vec::new(),
     };
     for function in probe.functions {
-        let Some(facts) = facts.functions.get(function.name) else { continue };
+        let Some(facts) = facts.functions.get(function.name) else {
+            continue;
+        };
         let mut choose = |via: Via, answer: &Answer| {
             if answer.is_possible() && force.is_none_or(|forced| forced == via) {
-                planned.choices.push(Target { via, function: function.name.to_owned(), slot: slot::WHOLE });
+                planned.choices.push(Target {
+                    via,
+                    function: function.name.to_owned(),
+                    slot: slot::WHOLE,
+                });
             }
         };
         choose(Via::Fentry, &facts.in_btf);
@@ -131,7 +150,11 @@ fn plan_probe(probe: &Probe, facts: &Facts, force: Option<Via>) -> ProbePlan {
             // A `.part` keeps the arguments of its function; an `.isra` or `.constprop` may not,
             // and what a register holds there would have to be guessed.
             if symbol[function.name.len()..].starts_with(".part.") {
-                planned.parts.push(Target { via: Via::Kprobe, function: symbol.clone(), slot: slot::PART });
+                planned.parts.push(Target {
+                    via: Via::Kprobe,
+                    function: symbol.clone(),
+                    slot: slot::PART,
+                });
             } else {
                 planned.unusable.push(symbol.clone());
             }
@@ -164,7 +187,9 @@ pub fn exposure(facts: &Facts) -> Exposure {
             |function| match (&function.in_btf, &function.in_symbols) {
                 (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
                 (Answer::No, Answer::No) => Answer::No,
-                (Answer::Unknown(reason), _) | (_, Answer::Unknown(reason)) => Answer::Unknown(reason.clone()),
+                (Answer::Unknown(reason), _) | (_, Answer::Unknown(reason)) => {
+                    Answer::Unknown(reason.clone())
+                }
             },
         )
     };
@@ -173,7 +198,9 @@ pub fn exposure(facts: &Facts) -> Exposure {
         (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
         // Neither name: a walk under a third one can't be excluded.
         (Answer::No, Answer::No) => Answer::Unknown("no walker of a known name".to_owned()),
-        (Answer::Unknown(reason), _) | (_, Answer::Unknown(reason)) => Answer::Unknown(reason.clone()),
+        (Answer::Unknown(reason), _) | (_, Answer::Unknown(reason)) => {
+            Answer::Unknown(reason.clone())
+        }
     };
     Exposure {
         walk_on_first_watch,
@@ -194,7 +221,11 @@ mod tests {
 
     fn choices(facts: &Facts, force: Option<Via>) -> Vec<String> {
         let plan = plan(facts, force).expect("a plan");
-        plan.probes[0].choices.iter().map(ToString::to_string).collect()
+        plan.probes[0]
+            .choices
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -202,44 +233,83 @@ mod tests {
         let facts = facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[])]);
         assert_eq!(
             choices(&facts, None),
-            ["fentry fsnotify_set_children_dentry_flags", "kprobe fsnotify_set_children_dentry_flags"]
+            [
+                "fentry fsnotify_set_children_dentry_flags",
+                "kprobe fsnotify_set_children_dentry_flags"
+            ]
         );
     }
 
     #[test]
     fn a_forced_kind_leaves_only_its_targets() {
         let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[])]);
-        assert_eq!(choices(&facts, Some(Via::Kprobe)), ["kprobe __fsnotify_update_child_dentry_flags"]);
+        assert_eq!(
+            choices(&facts, Some(Via::Kprobe)),
+            ["kprobe __fsnotify_update_child_dentry_flags"]
+        );
     }
 
     #[test]
     fn what_could_not_be_told_is_tried() {
         let facts = facts_with(&[(WALKER_FIXED, Answer::No, unknown(), &[])]);
-        assert_eq!(choices(&facts, None), ["kprobe fsnotify_set_children_dentry_flags"]);
+        assert_eq!(
+            choices(&facts, None),
+            ["kprobe fsnotify_set_children_dentry_flags"]
+        );
     }
 
     #[test]
     fn a_kernel_without_any_walker_is_an_error_that_names_them() {
-        let facts = facts_with(&[(WALKER_FIXED, Answer::No, Answer::No, &[]), (WALKER_UNFIXED, Answer::No, Answer::No, &[])]);
-        let error = plan(&facts, None).expect_err("nothing to attach to").to_string();
-        assert!(error.contains(WALKER_FIXED) && error.contains(WALKER_UNFIXED), "{error}");
+        let facts = facts_with(&[
+            (WALKER_FIXED, Answer::No, Answer::No, &[]),
+            (WALKER_UNFIXED, Answer::No, Answer::No, &[]),
+        ]);
+        let error = plan(&facts, None)
+            .expect_err("nothing to attach to")
+            .to_string();
+        assert!(
+            error.contains(WALKER_FIXED) && error.contains(WALKER_UNFIXED),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_part_keeps_its_arguments_and_other_clones_do_not() {
-        let split = ["__fsnotify_update_child_dentry_flags.isra.0", "__fsnotify_update_child_dentry_flags.part.0"];
+        let split = [
+            "__fsnotify_update_child_dentry_flags.isra.0",
+            "__fsnotify_update_child_dentry_flags.part.0",
+        ];
         let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &split)]);
         let plan = plan(&facts, None).expect("a plan");
-        let parts: Vec<_> = plan.probes[0].parts.iter().map(ToString::to_string).collect();
-        assert_eq!(parts, ["kprobe __fsnotify_update_child_dentry_flags.part.0"]);
-        assert_eq!(plan.probes[0].unusable, ["__fsnotify_update_child_dentry_flags.isra.0"]);
+        let parts: Vec<_> = plan.probes[0]
+            .parts
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            parts,
+            ["kprobe __fsnotify_update_child_dentry_flags.part.0"]
+        );
+        assert_eq!(
+            plan.probes[0].unusable,
+            ["__fsnotify_update_child_dentry_flags.isra.0"]
+        );
     }
 
     #[test]
     fn exposure_tells_fixed_from_unfixed_from_unknown() {
-        let fixed = facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[]), (WALKER_UNFIXED, Answer::No, Answer::No, &[])]);
-        let unfixed = facts_with(&[(WALKER_FIXED, Answer::No, Answer::No, &[]), (WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[])]);
-        let hidden = facts_with(&[(WALKER_FIXED, Answer::No, unknown(), &[]), (WALKER_UNFIXED, Answer::No, unknown(), &[])]);
+        let fixed = facts_with(&[
+            (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+            (WALKER_UNFIXED, Answer::No, Answer::No, &[]),
+        ]);
+        let unfixed = facts_with(&[
+            (WALKER_FIXED, Answer::No, Answer::No, &[]),
+            (WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[]),
+        ]);
+        let hidden = facts_with(&[
+            (WALKER_FIXED, Answer::No, unknown(), &[]),
+            (WALKER_UNFIXED, Answer::No, unknown(), &[]),
+        ]);
         assert_eq!(exposure(&fixed).walk_on_first_watch, Answer::Yes);
         assert_eq!(exposure(&fixed).walk_on_removal, Answer::No);
         assert_eq!(exposure(&unfixed).walk_on_removal, Answer::Yes);

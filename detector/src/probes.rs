@@ -49,5 +49,8 @@ pub const PROBES: &[Probe] = &[Probe {
 
 /// Names of all functions in the table.
 pub fn function_names() -> impl Iterator<Item = &'static str> {
-    PROBES.iter().flat_map(|probe| probe.functions).map(|function| function.name)
+    PROBES
+        .iter()
+        .flat_map(|probe| probe.functions)
+        .map(|function| function.name)
 }

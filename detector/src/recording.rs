@@ -31,7 +31,9 @@ pub enum RecordingError {
     #[error("the recording is corrupt: {0}")]
     Corrupt(String),
     /// Written by a later version.
-    #[error("the recording has schema {found}, this fslockup reads up to {SCHEMA}: use a newer one")]
+    #[error(
+        "the recording has schema {found}, this fslockup reads up to {SCHEMA}: use a newer one"
+    )]
     Newer {
         /// What it says.
         found: u32,
@@ -74,7 +76,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of the writer.
     pub fn start(mut to: W, session: &Session) -> std::io::Result<Self> {
-        let header = Header { schema: SCHEMA, session: session.clone() };
+        let header = Header {
+            schema: SCHEMA,
+            session: session.clone(),
+        };
         frame::write(&mut to, kind::HEADER, &serde_json::to_vec(&header)?)?;
         to.flush()?;
         Ok(Self { to })
@@ -114,16 +119,25 @@ impl<R: Read> Reader<R> {
     pub fn open(mut from: R) -> Result<(Self, Session), RecordingError> {
         let header = frame::read(&mut from)?.ok_or(RecordingError::Cut)?;
         if header.kind != kind::HEADER {
-            return Err(RecordingError::Corrupt("it does not begin with a header".to_owned()));
+            return Err(RecordingError::Corrupt(
+                "it does not begin with a header".to_owned(),
+            ));
         }
-        let corrupt = |error: serde_json::Error| RecordingError::Corrupt(format!("header: {error}"));
+        let corrupt =
+            |error: serde_json::Error| RecordingError::Corrupt(format!("header: {error}"));
         // First the number alone: a newer header may not be readable as this version's.
         let SchemaOnly { schema } = serde_json::from_slice(&header.payload).map_err(corrupt)?;
         if schema > SCHEMA {
             return Err(RecordingError::Newer { found: schema });
         }
         let header: Header = serde_json::from_slice(&header.payload).map_err(corrupt)?;
-        Ok((Self { from, has_ended: false }, header.session))
+        Ok((
+            Self {
+                from,
+                has_ended: false,
+            },
+            header.session,
+        ))
     }
 
     /// The next input; `None` behind the end.
@@ -138,11 +152,13 @@ impl<R: Read> Reader<R> {
         let input = match frame.kind {
             kind::RECORD => Input::Record(frame.payload),
             kind::RUNNING => {
-                let (now_ns, record) = frame
-                    .payload
-                    .split_first_chunk::<8>()
-                    .ok_or_else(|| RecordingError::Corrupt("running walk without a time".to_owned()))?;
-                Input::Running { now_ns: u64::from_le_bytes(*now_ns), record: record.to_vec() }
+                let (now_ns, record) = frame.payload.split_first_chunk::<8>().ok_or_else(|| {
+                    RecordingError::Corrupt("running walk without a time".to_owned())
+                })?;
+                Input::Running {
+                    now_ns: u64::from_le_bytes(*now_ns),
+                    record: record.to_vec(),
+                }
             }
             kind::MOUNTS => Input::Mounts(frame.payload),
             kind::END => {
@@ -151,7 +167,11 @@ impl<R: Read> Reader<R> {
                     .map_err(|error| RecordingError::Corrupt(format!("end: {error}")))?;
                 Input::End(counts)
             }
-            other => return Err(RecordingError::Corrupt(format!("frame of unknown kind {other}"))),
+            other => {
+                return Err(RecordingError::Corrupt(format!(
+                    "frame of unknown kind {other}"
+                )));
+            }
         };
         Ok(Some(input))
     }
@@ -182,9 +202,15 @@ mod tests {
     fn inputs() -> Vec<Input> {
         vec![
             Input::Mounts(b"mounts".to_vec()),
-            Input::Running { now_ns: 9, record: bytes(&record()) },
+            Input::Running {
+                now_ns: 9,
+                record: bytes(&record()),
+            },
             Input::Record(bytes(&record())),
-            Input::End(Counts { walks_count: 3, ..Counts::default() }),
+            Input::End(Counts {
+                walks_count: 3,
+                ..Counts::default()
+            }),
         ]
     }
 
@@ -215,7 +241,10 @@ mod tests {
     fn every_cut_is_an_error() {
         let file = recorded();
         for end in 0..file.len() {
-            assert!(matches!(read_all(&file[..end]), Err(RecordingError::Cut)), "cut at {end}");
+            assert!(
+                matches!(read_all(&file[..end]), Err(RecordingError::Cut)),
+                "cut at {end}"
+            );
         }
     }
 
@@ -228,14 +257,25 @@ mod tests {
             let mut broken = file.clone();
             let at = random.random_range(0..broken.len());
             broken[at] ^= 1 << random.random_range(0..8);
-            assert!(read_all(&broken).is_err(), "seed {seed}, round {round}, byte {at}");
+            assert!(
+                read_all(&broken).is_err(),
+                "seed {seed}, round {round}, byte {at}"
+            );
         }
     }
 
     #[test]
     fn a_newer_schema_says_so_whatever_else_is_in_it() {
         let mut file = Vec::new();
-        frame::write(&mut file, kind::HEADER, br#"{"schema":2,"something":"new"}"#).expect("written");
-        assert!(matches!(read_all(&file), Err(RecordingError::Newer { found: 2 })));
+        frame::write(
+            &mut file,
+            kind::HEADER,
+            br#"{"schema":2,"something":"new"}"#,
+        )
+        .expect("written");
+        assert!(matches!(
+            read_all(&file),
+            Err(RecordingError::Newer { found: 2 })
+        ));
     }
 }

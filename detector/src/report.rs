@@ -39,7 +39,10 @@ impl AttachReport {
     /// The function behind a slot of a probe.
     #[must_use]
     pub fn function(&self, probe: &str, slot: u32) -> Option<&str> {
-        let probe = self.probes.iter().find(|attached| attached.probe == probe)?;
+        let probe = self
+            .probes
+            .iter()
+            .find(|attached| attached.probe == probe)?;
         let target = probe.targets.iter().find(|target| target.slot == slot)?;
         Some(&target.function)
     }
@@ -48,6 +51,9 @@ impl AttachReport {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.missing.is_empty()
-            && self.probes.iter().all(|probe| probe.refused.is_empty() && probe.lost.is_empty())
+            && self
+                .probes
+                .iter()
+                .all(|probe| probe.refused.is_empty() && probe.lost.is_empty())
     }
 }

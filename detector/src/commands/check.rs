@@ -21,7 +21,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         Err(error) => Err(error.to_string()),
     };
     let report = CheckReport::new(facts, plan.ok(), attached, DentryState::read());
-    report.print(&mut io::stdout().lock(), args.format).map_err(CommandError::io(OUTPUT))?;
+    report
+        .print(&mut io::stdout().lock(), args.format)
+        .map_err(CommandError::io(OUTPUT))?;
     if let Some(error) = &report.error {
         eprintln!("fslockup: {error}");
     }

@@ -17,11 +17,15 @@ use crate::{
 /// Prints everything up to the place where a damaged recording can't be read any more, then fails.
 pub fn replay(args: &ReplayArgs) -> Result<ExitCode, CommandError> {
     let name = crate::escape::escape(args.file.as_os_str().as_encoded_bytes());
-    let fail = |source: RecordingError| CommandError::Recording { file: name.clone(), source };
+    let fail = |source: RecordingError| CommandError::Recording {
+        file: name.clone(),
+        source,
+    };
     let file = File::open(&args.file).map_err(|error| fail(error.into()))?;
     let (mut reader, session) = Reader::open(BufReader::new(file)).map_err(fail)?;
     let output = || CommandError::io(OUTPUT);
-    let mut printer = Printer::start(io::stdout().lock(), args.format, &session).map_err(output())?;
+    let mut printer =
+        Printer::start(io::stdout().lock(), args.format, &session).map_err(output())?;
     let mut pipeline = Pipeline::new(session);
     while let Some(input) = reader.read().map_err(fail)? {
         if let Some(finding) = pipeline.feed(&input) {

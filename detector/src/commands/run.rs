@@ -35,9 +35,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let plan = make_plan(&args.kernel, &facts)?;
     let walk_threshold_ns = u64::try_from(args.walk_threshold.as_nanos()).unwrap_or(u64::MAX);
     // Before attaching: a file that can't be made is the cheaper mistake.
-    let record = args.record.as_ref().map(|path| {
-        File::create(path).map_err(CommandError::io(path.display().to_string()))
-    });
+    let record = args
+        .record
+        .as_ref()
+        .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
     let (attached, records) = attach::attach(&plan, &facts, walk_threshold_ns)?;
     let session = Session {
@@ -65,13 +66,23 @@ struct Loop<W: Write> {
 
 impl Loop<io::Stdout> {
     fn new(args: &RunArgs, session: Session, record: Option<File>) -> Result<Self, CommandError> {
-        let record_name = args.record.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let record_name = args
+            .record
+            .as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
         let recorder = record
             .map(|file| recording::Writer::start(file, &session))
             .transpose()
             .map_err(CommandError::io(&record_name))?;
-        let printer = Printer::start(io::stdout(), args.format, &session).map_err(CommandError::io(OUTPUT))?;
-        Ok(Self { pipeline: Pipeline::new(session), printer, recorder, record_name })
+        let printer = Printer::start(io::stdout(), args.format, &session)
+            .map_err(CommandError::io(OUTPUT))?;
+        Ok(Self {
+            pipeline: Pipeline::new(session),
+            printer,
+            recorder,
+            record_name,
+        })
     }
 }
 
@@ -123,7 +134,9 @@ impl<W: Write> Loop<W> {
             }
         }
         self.drain(records.get_mut())?;
-        let counts = walks::counts(&attached).map_err(io::Error::other).map_err(CommandError::io("counters"))?;
+        let counts = walks::counts(&attached)
+            .map_err(io::Error::other)
+            .map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -150,10 +163,15 @@ impl<W: Write> Loop<W> {
         // Running walks are read ten times a second: only a reading that was told is kept.
         let is_kept = finding.is_some() || !matches!(input, Input::Running { .. });
         if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
-            recorder.write(input).map_err(CommandError::io(&self.record_name))?;
+            recorder
+                .write(input)
+                .map_err(CommandError::io(&self.record_name))?;
         }
         match finding {
-            Some(finding) => self.printer.print(&finding).map_err(CommandError::io(OUTPUT)),
+            Some(finding) => self
+                .printer
+                .print(&finding)
+                .map_err(CommandError::io(OUTPUT)),
             None => Ok(()),
         }
     }

@@ -3,7 +3,11 @@
 use aya::maps::MapError;
 use fslockup_ebpf::count;
 
-use crate::{attach::Attached, clock, pipeline::{Counts, Input}};
+use crate::{
+    attach::Attached,
+    clock,
+    pipeline::{Counts, Input},
+};
 
 /// The walks that run now, each with the time of the reading.
 pub fn running(attached: &Attached) -> Vec<Input> {
@@ -12,7 +16,10 @@ pub fn running(attached: &Attached) -> Vec<Input> {
         .iter()
         // An element can go while the map is read: its walk has ended, and its record comes.
         .filter_map(Result::ok)
-        .map(|(_, record)| Input::Running { now_ns: clock::monotonic_ns(), record: record.to_vec() })
+        .map(|(_, record)| Input::Running {
+            now_ns: clock::monotonic_ns(),
+            record: record.to_vec(),
+        })
         .collect()
 }
 

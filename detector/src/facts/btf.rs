@@ -40,7 +40,9 @@ impl Types {
 
     /// What to keep of it.
     pub fn into_facts(self, path: &Path) -> BtfFacts {
-        BtfFacts { source: path.display().to_string() }
+        BtfFacts {
+            source: path.display().to_string(),
+        }
     }
 
     fn named(&self, name: &str) -> Vec<Type> {
@@ -49,7 +51,9 @@ impl Types {
 
     /// Whether there is a function of this name.
     pub fn has_function(&self, name: &str) -> bool {
-        self.named(name).iter().any(|found| matches!(found, Type::Func(_)))
+        self.named(name)
+            .iter()
+            .any(|found| matches!(found, Type::Func(_)))
     }
 
     /// Whether an enum has an enumerator: how a kernel tells which helpers it knows.
@@ -65,13 +69,24 @@ impl Types {
         if found.is_empty() {
             return Answer::Unknown(format!("enum {enumeration} is not in the BTF"));
         }
-        let names = |member| self.btf.resolve_name(member).is_ok_and(|name| name == enumerator);
-        Answer::of(found.iter().any(|found| found.members.iter().any(|member| names(member))))
+        let names = |member| {
+            self.btf
+                .resolve_name(member)
+                .is_ok_and(|name| name == enumerator)
+        };
+        Answer::of(
+            found
+                .iter()
+                .any(|found| found.members.iter().any(|member| names(member))),
+        )
     }
 
     /// Size of a struct in bytes.
     pub fn struct_bytes(&self, name: &str) -> Option<u32> {
-        self.structs(name).first().map(|found| found.size()).and_then(|size| u32::try_from(size).ok())
+        self.structs(name)
+            .first()
+            .map(|found| found.size())
+            .and_then(|size| u32::try_from(size).ok())
     }
 
     /// Byte offset of a field given as `a.b.c`. Anonymous structs and unions on the way, and
@@ -94,7 +109,9 @@ impl Types {
     }
 
     fn offset_bits(&self, of: &btf_rs::Struct, field: &str) -> Option<u32> {
-        let (head, rest) = field.split_once('.').map_or((field, None), |(head, rest)| (head, Some(rest)));
+        let (head, rest) = field
+            .split_once('.')
+            .map_or((field, None), |(head, rest)| (head, Some(rest)));
         for member in &of.members {
             let name = self.btf.resolve_name(member).unwrap_or_default();
             let inner = || self.struct_behind(member);

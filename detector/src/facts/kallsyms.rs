@@ -1,10 +1,6 @@
 //! The kernel's symbol table, by name only: addresses are hidden from most, names are not.
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    io::BufReader,
-};
+use std::{collections::HashSet, fs::File, io::BufReader};
 
 use super::Answer;
 
@@ -35,11 +31,15 @@ impl Symbols {
     /// What the compiler split off a function, sorted. `.cold` parts hold no loop and have no
     /// entry of their own.
     pub fn split_off(&self, name: &str) -> Vec<String> {
-        let Ok(names) = &self.names else { return Vec::new() };
+        let Ok(names) = &self.names else {
+            return Vec::new();
+        };
         let mut found: Vec<_> = names
             .iter()
             .filter(|symbol| {
-                symbol.strip_prefix(name).is_some_and(|rest| rest.starts_with('.') && !rest.contains(".cold"))
+                symbol
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('.') && !rest.contains(".cold"))
             })
             .cloned()
             .collect();
@@ -76,15 +76,22 @@ mod tests {
 
     #[test]
     fn functions_are_told_from_data_and_modules() {
-        let symbols = Symbols { names: Ok(parse(TABLE)) };
-        assert_eq!(symbols.has("__fsnotify_update_child_dentry_flags"), Answer::Yes);
+        let symbols = Symbols {
+            names: Ok(parse(TABLE)),
+        };
+        assert_eq!(
+            symbols.has("__fsnotify_update_child_dentry_flags"),
+            Answer::Yes
+        );
         assert_eq!(symbols.has("fsnotify_mark_srcu"), Answer::No);
         assert_eq!(symbols.has("fsnotify_thing"), Answer::No);
     }
 
     #[test]
     fn split_parts_are_found_and_cold_ones_left_out() {
-        let symbols = Symbols { names: Ok(parse(TABLE)) };
+        let symbols = Symbols {
+            names: Ok(parse(TABLE)),
+        };
         assert_eq!(
             symbols.split_off("__fsnotify_update_child_dentry_flags"),
             ["__fsnotify_update_child_dentry_flags.part.0"]
@@ -93,7 +100,9 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_be_read_is_not_a_no() {
-        let symbols = Symbols { names: Err("no".to_owned()) };
+        let symbols = Symbols {
+            names: Err("no".to_owned()),
+        };
         assert!(symbols.has("x").is_possible());
     }
 }

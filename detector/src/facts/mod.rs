@@ -119,7 +119,10 @@ pub fn read<'a>(
     functions: impl IntoIterator<Item = &'a str>,
 ) -> Result<Facts, FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
-    let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf { path: path.clone(), source })?;
+    let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
+        path: path.clone(),
+        source,
+    })?;
     let symbols = kallsyms::Symbols::read();
     let functions = functions
         .into_iter()
@@ -170,7 +173,9 @@ pub(crate) mod tests {
             cpus_count: 4,
             capabilities: vec![Capability::CapSysAdmin],
             lockdown: Some("none".to_owned()),
-            btf: BtfFacts { source: KERNEL_BTF.to_owned() },
+            btf: BtfFacts {
+                source: KERNEL_BTF.to_owned(),
+            },
             functions: functions.collect(),
             offsets: BTreeMap::new(),
             has_task_pt_regs: Answer::Yes,
@@ -181,8 +186,13 @@ pub(crate) mod tests {
     fn a_file_that_is_not_btf_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), b"\x9f\xeb\x01\x00 cut").expect("written");
-        let error = read(Some(file.path().to_owned()), []).expect_err("no BTF").to_string();
-        assert!(error.contains(&file.path().display().to_string()), "{error}");
+        let error = read(Some(file.path().to_owned()), [])
+            .expect_err("no BTF")
+            .to_string();
+        assert!(
+            error.contains(&file.path().display().to_string()),
+            "{error}"
+        );
         assert!(error.contains("not usable as BTF"), "{error}");
     }
 }

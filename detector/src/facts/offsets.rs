@@ -55,7 +55,10 @@ pub fn find(types: &Types) -> BTreeMap<String, u32> {
     let mut found: BTreeMap<_, _> = FIELDS
         .iter()
         .filter_map(|field| {
-            let offset = field.paths.iter().find_map(|path| types.field_offset(field.structure, path));
+            let offset = field
+                .paths
+                .iter()
+                .find_map(|path| types.field_offset(field.structure, path));
             Some((field.key(), offset?))
         })
         .collect();
@@ -84,5 +87,9 @@ pub fn to_offsets(facts: &Facts) -> Offsets {
 /// Fields that were not found, by their names in the facts.
 #[must_use]
 pub fn missing(facts: &Facts) -> Vec<String> {
-    FIELDS.iter().map(Field::key).filter(|key| !facts.offsets.contains_key(key)).collect()
+    FIELDS
+        .iter()
+        .map(Field::key)
+        .filter(|key| !facts.offsets.contains_key(key))
+        .collect()
 }

@@ -54,8 +54,10 @@ pub(super) struct Uname {
 }
 
 pub(super) fn uname() -> Result<Uname, FactsError> {
-    let uname = utsname::uname()
-        .map_err(|errno| FactsError::System { what: "uname", source: errno.into() })?;
+    let uname = utsname::uname().map_err(|errno| FactsError::System {
+        what: "uname",
+        source: errno.into(),
+    })?;
     let text = |field: &std::ffi::OsStr| field.to_string_lossy().into_owned();
     Ok(Uname {
         host: text(uname.nodename()),
@@ -105,11 +107,26 @@ impl DentryState {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<i64> = text.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [dentries_count, unused_count, _age_limit, _want_pages, negative_count, ..] = fields[..] else {
+        let fields: Vec<i64> = text
+            .split_ascii_whitespace()
+            .map_while(|word| word.parse().ok())
+            .collect();
+        let [
+            dentries_count,
+            unused_count,
+            _age_limit,
+            _want_pages,
+            negative_count,
+            ..,
+        ] = fields[..]
+        else {
             return None;
         };
-        Some(Self { dentries_count, unused_count, negative_count })
+        Some(Self {
+            dentries_count,
+            unused_count,
+            negative_count,
+        })
     }
 }
 
@@ -119,14 +136,20 @@ mod tests {
 
     #[test]
     fn the_lockdown_mode_is_the_one_in_brackets() {
-        assert_eq!(parse_lockdown("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
+        assert_eq!(
+            parse_lockdown("none [integrity] confidentiality\n").as_deref(),
+            Some("integrity")
+        );
         assert_eq!(parse_lockdown("nonsense"), None);
     }
 
     #[test]
     fn dentry_state_has_five_fields_or_is_unknown() {
         let state = DentryState::parse("73021\t58324\t45\t0\t40100\t0\n").expect("whole");
-        assert_eq!((state.dentries_count, state.negative_count), (73_021, 40_100));
+        assert_eq!(
+            (state.dentries_count, state.negative_count),
+            (73_021, 40_100)
+        );
         assert_eq!(DentryState::parse("1 2 3 4"), None);
         assert_eq!(DentryState::parse("1 2 x 4 5 6"), None);
     }

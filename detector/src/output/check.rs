@@ -85,7 +85,13 @@ impl CheckReport {
     pub fn print(&self, to: &mut impl Write, format: Format) -> io::Result<()> {
         match format {
             Format::Text => self.text(to),
-            Format::Json => json::line(to, &Typed { r#type: "facts", report: self }),
+            Format::Json => json::line(
+                to,
+                &Typed {
+                    r#type: "facts",
+                    report: self,
+                },
+            ),
         }
     }
 
@@ -94,21 +100,54 @@ impl CheckReport {
         writeln!(to, "host        {}", escape(facts.host.as_bytes()))?;
         writeln!(to, "kernel      {} {}", facts.kernel_release, facts.machine)?;
         writeln!(to, "types       {}", escape(facts.btf.source.as_bytes()))?;
-        writeln!(to, "lockdown    {}", facts.lockdown.as_deref().unwrap_or("could not tell"))?;
+        writeln!(
+            to,
+            "lockdown    {}",
+            facts.lockdown.as_deref().unwrap_or("could not tell")
+        )?;
         for (name, function) in &facts.functions {
-            let told = format!("BTF {}, symbols {}", answer(&function.in_btf), answer(&function.in_symbols));
+            let told = format!(
+                "BTF {}, symbols {}",
+                answer(&function.in_btf),
+                answer(&function.in_symbols)
+            );
             let parts = function.split_symbols.join(" ");
-            writeln!(to, "function    {name}: {told}{}{parts}", if parts.is_empty() { "" } else { ", parts " })?;
+            writeln!(
+                to,
+                "function    {name}: {told}{}{parts}",
+                if parts.is_empty() { "" } else { ", parts " }
+            )?;
         }
         for field in &self.missing_fields {
             writeln!(to, "no field    {field}: what it gives is left out")?;
         }
         self.probes_text(to)?;
-        let Exposure { walk_on_first_watch, walk_on_every_watch, walk_on_removal, herd } = &self.exposure;
-        writeln!(to, "exposure    a first watch for events on children walks them all: {}", answer(walk_on_first_watch))?;
-        writeln!(to, "            so does every other watch and change of one: {}", answer(walk_on_every_watch))?;
-        writeln!(to, "            so does the first access after a watch went: {}", answer(walk_on_removal))?;
-        writeln!(to, "            and that on many CPUs in turn (herd): {}", answer(herd))?;
+        let Exposure {
+            walk_on_first_watch,
+            walk_on_every_watch,
+            walk_on_removal,
+            herd,
+        } = &self.exposure;
+        writeln!(
+            to,
+            "exposure    a first watch for events on children walks them all: {}",
+            answer(walk_on_first_watch)
+        )?;
+        writeln!(
+            to,
+            "            so does every other watch and change of one: {}",
+            answer(walk_on_every_watch)
+        )?;
+        writeln!(
+            to,
+            "            so does the first access after a watch went: {}",
+            answer(walk_on_removal)
+        )?;
+        writeln!(
+            to,
+            "            and that on many CPUs in turn (herd): {}",
+            answer(herd)
+        )?;
         match &self.dentry_state {
             Some(state) => writeln!(
                 to,
@@ -139,14 +178,22 @@ impl CheckReport {
                 writeln!(to, "            {}", row.question)?;
             }
             for refused in &probe.refused {
-                writeln!(to, "            refused: {}: {}", refused.target, refused.reason)?;
+                writeln!(
+                    to,
+                    "            refused: {}: {}",
+                    refused.target, refused.reason
+                )?;
             }
             for lost in &probe.lost {
                 writeln!(to, "            lost: {lost}")?;
             }
         }
         for missing in &report.missing {
-            writeln!(to, "probe       {}: none; lost: {}", missing.probe, missing.lost)?;
+            writeln!(
+                to,
+                "probe       {}: none; lost: {}",
+                missing.probe, missing.lost
+            )?;
         }
         Ok(())
     }

@@ -43,7 +43,10 @@ pub enum Body {
 
 /// Writes one line.
 pub fn line(to: &mut impl Write, body: &impl Serialize) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(&Line { schema: SCHEMA, body })?;
+    let mut bytes = serde_json::to_vec(&Line {
+        schema: SCHEMA,
+        body,
+    })?;
     bytes.push(b'\n');
     to.write_all(&bytes)
 }
@@ -132,15 +135,28 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
     match finding {
         Finding::Walk(found) => Body::Walk(Box::new(walk(session, found))),
         Finding::Summary(found) => Body::Summary(summary(found)),
-        Finding::BadRecord(error) => Body::BadRecord { error: error.to_string() },
+        Finding::BadRecord(error) => Body::BadRecord {
+            error: error.to_string(),
+        },
     }
 }
 
 fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
-    let WalkFinding { walk, walk_ns, realtime_ns, function, path, degraded } = found;
+    let WalkFinding {
+        walk,
+        walk_ns,
+        realtime_ns,
+        function,
+        path,
+        degraded,
+    } = found;
     let address = |address: Option<u64>| address.map(|address| format!("{address:#x}"));
     WalkBody {
-        state: if walk.end_ns.is_some() { "finished" } else { "running" },
+        state: if walk.end_ns.is_some() {
+            "finished"
+        } else {
+            "running"
+        },
         at: time(*realtime_ns),
         host: session.facts.host.clone(),
         kernel: session.facts.kernel_release.clone(),
@@ -168,7 +184,12 @@ fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
 }
 
 fn summary(found: &Summary) -> SummaryBody {
-    let Summary { duration_ns, counts, reported_count, bad_records_count } = found;
+    let Summary {
+        duration_ns,
+        counts,
+        reported_count,
+        bad_records_count,
+    } = found;
     SummaryBody {
         duration_ns: *duration_ns,
         walks_count: counts.walks_count,

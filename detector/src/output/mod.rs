@@ -34,7 +34,11 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// Those of the writer.
     pub fn start(to: W, format: Format, session: &Session) -> std::io::Result<Self> {
-        let mut printer = Self { to, format, session: session.clone() };
+        let mut printer = Self {
+            to,
+            format,
+            session: session.clone(),
+        };
         match format {
             Format::Text => text::session(&mut printer.to, session)?,
             Format::Json => json::line(&mut printer.to, &json::facts(session))?,
@@ -61,7 +65,10 @@ fn syscall_name(number: i64) -> String {
     usize::try_from(number)
         .ok()
         .and_then(syscalls::Sysno::new)
-        .map_or_else(|| format!("system call {number}"), |sysno| sysno.name().to_owned())
+        .map_or_else(
+            || format!("system call {number}"),
+            |sysno| sysno.name().to_owned(),
+        )
 }
 
 /// The packed device number as people write it.

@@ -13,7 +13,12 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
         .attached
         .probes
         .iter()
-        .flat_map(|probe| probe.targets.iter().map(move |target| format!("{} at {target}", probe.probe)))
+        .flat_map(|probe| {
+            probe
+                .targets
+                .iter()
+                .map(move |target| format!("{} at {target}", probe.probe))
+        })
         .collect();
     writeln!(
         to,
@@ -34,8 +39,17 @@ pub fn finding(to: &mut impl Write, finding: &Finding) -> io::Result<()> {
 }
 
 fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
-    let WalkFinding { walk, walk_ns, realtime_ns, function, path, degraded } = found;
-    let path = path.as_deref().map_or_else(|| "a directory".to_owned(), escape);
+    let WalkFinding {
+        walk,
+        walk_ns,
+        realtime_ns,
+        function,
+        path,
+        degraded,
+    } = found;
+    let path = path
+        .as_deref()
+        .map_or_else(|| "a directory".to_owned(), escape);
     let length = duration::text(*walk_ns);
     let headline = if walk.end_ns.is_some() {
         format!("walk of {path} took {length}")
@@ -43,7 +57,9 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         format!("walk of {path} RUNNING for {length}")
     };
     writeln!(to, "{}  {headline}", time(*realtime_ns))?;
-    let trigger = walk.syscall_nr.map_or_else(|| "a system call".to_owned(), syscall_name);
+    let trigger = walk
+        .syscall_nr
+        .map_or_else(|| "a system call".to_owned(), syscall_name);
     writeln!(
         to,
         "    by {} (pid {}, tid {}) in {trigger} on CPU {}",
@@ -54,7 +70,12 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
     )?;
     let fstype = escape(&walk.fstype);
     let function = function.as_deref().unwrap_or("an unknown function");
-    writeln!(to, "    {fstype} {} inode {}, {function}", device(walk.dev), walk.ino)?;
+    writeln!(
+        to,
+        "    {fstype} {} inode {}, {function}",
+        device(walk.dev),
+        walk.ino
+    )?;
     for reason in degraded {
         writeln!(to, "    not known: {reason}")?;
     }
@@ -62,7 +83,12 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
 }
 
 fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
-    let Summary { duration_ns, counts, reported_count, bad_records_count } = found;
+    let Summary {
+        duration_ns,
+        counts,
+        reported_count,
+        bad_records_count,
+    } = found;
     write!(
         to,
         "{}: {} walks, {reported_count} over the threshold, {} lost",

@@ -26,13 +26,26 @@ impl Checks {
     pub fn that(&mut self, claim: impl Into<String>, passed: bool, detail: impl Into<String>) {
         let (claim, detail) = (claim.into(), detail.into());
         println!("{} {claim}: {detail}", if passed { "ok  " } else { "FAIL" });
-        self.checks.push(Check { claim, passed, detail });
+        self.checks.push(Check {
+            claim,
+            passed,
+            detail,
+        });
     }
 
     /// Notes that two things are equal.
-    pub fn equal<T: PartialEq + std::fmt::Debug>(&mut self, claim: impl Into<String>, seen: T, expected: T) {
+    pub fn equal<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        claim: impl Into<String>,
+        seen: T,
+        expected: T,
+    ) {
         let passed = seen == expected;
-        self.that(claim, passed, format!("saw {seen:?}, expected {expected:?}"));
+        self.that(
+            claim,
+            passed,
+            format!("saw {seen:?}, expected {expected:?}"),
+        );
     }
 
     /// Keeps a number for the report.
@@ -43,8 +56,13 @@ impl Checks {
     /// Writes the result; passes if something was claimed and all of it holds.
     pub fn finish(self) -> anyhow::Result<ExitCode> {
         let path = kernel::out_dir().join("result.json");
-        fs::write(&path, serde_json::to_vec_pretty(&self)?).with_context(|| path.display().to_string())?;
+        fs::write(&path, serde_json::to_vec_pretty(&self)?)
+            .with_context(|| path.display().to_string())?;
         let passed = !self.checks.is_empty() && self.checks.iter().all(|check| check.passed);
-        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if passed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }

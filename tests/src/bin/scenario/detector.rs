@@ -66,21 +66,37 @@ impl Detector {
                 }
             }
         });
-        let mut detector = Self { child, lines, facts: Value::Null, seen: Vec::new(), recording };
+        let mut detector = Self {
+            child,
+            lines,
+            facts: Value::Null,
+            seen: Vec::new(),
+            recording,
+        };
         match detector.lines.recv_timeout(PATIENCE) {
             Ok(facts) if facts["type"] == "facts" => detector.facts = facts,
             other => {
                 let _ = detector.child.kill();
-                anyhow::bail!("fslockup run: first line {other:?}, stderr {:?}", detector.stderr());
+                anyhow::bail!(
+                    "fslockup run: first line {other:?}, stderr {:?}",
+                    detector.stderr()
+                );
             }
         }
         Ok(detector)
     }
 
     /// Waits until a line is what is looked for.
-    pub fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub fn wait_for(
+        &mut self,
+        what: &str,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).with_context(|| format!("no {what}: {:?}", self.seen))?;
+            let line = self
+                .lines
+                .recv_timeout(PATIENCE)
+                .with_context(|| format!("no {what}: {:?}", self.seen))?;
             self.seen.push(line.clone());
             if is_it(&line) {
                 return Ok(line);
@@ -95,7 +111,12 @@ impl Detector {
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter());
         let stderr = self.stderr();
-        Ok(Ended { recording: self.recording, lines, code: status.code(), stderr })
+        Ok(Ended {
+            recording: self.recording,
+            lines,
+            code: status.code(),
+            stderr,
+        })
     }
 
     fn stderr(&mut self) -> String {
@@ -119,7 +140,10 @@ impl Ended {
     }
 
     fn of_state(&self, state: &str) -> Vec<&Value> {
-        self.lines.iter().filter(|line| line["type"] == "walk" && line["state"] == state).collect()
+        self.lines
+            .iter()
+            .filter(|line| line["type"] == "walk" && line["state"] == state)
+            .collect()
     }
 
     /// The last line.
@@ -130,13 +154,17 @@ impl Ended {
 
 /// Any other call of `fslockup`, to its end.
 pub fn call(options: &[&str]) -> anyhow::Result<Output> {
-    Command::new("fslockup").args(options).output().with_context(|| format!("fslockup {options:?}"))
+    Command::new("fslockup")
+        .args(options)
+        .output()
+        .with_context(|| format!("fslockup {options:?}"))
 }
 
 /// What `fslockup check` says of this kernel.
 pub fn check() -> anyhow::Result<Value> {
     let output = call(&["check", "--format", "json"])?;
-    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// One of the kernel's exposures in it: yes or no, everything else is an error.

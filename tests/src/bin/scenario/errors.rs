@@ -30,13 +30,26 @@ pub fn one_line(checks: &mut Checks, what: &str, output: &Output, words: &[&str]
     checks.equal(format!("{what}: exit code"), output.status.code(), Some(2));
     checks.equal(format!("{what}: lines on stderr"), said.lines().count(), 1);
     for word in words {
-        checks.that(format!("{what}: it says '{word}'"), said.contains(word), said.trim());
+        checks.that(
+            format!("{what}: it says '{word}'"),
+            said.contains(word),
+            said.trim(),
+        );
     }
 }
 
 fn not_root(checks: &mut Checks) -> anyhow::Result<()> {
-    let output = Command::new("fslockup").args(["run", "--duration", "1s"]).uid(65_534).gid(65_534).output()?;
-    one_line(checks, "not root", &output, &["fslockup: missing CAP_BPF and CAP_PERFMON"]);
+    let output = Command::new("fslockup")
+        .args(["run", "--duration", "1s"])
+        .uid(65_534)
+        .gid(65_534)
+        .output()?;
+    one_line(
+        checks,
+        "not root",
+        &output,
+        &["fslockup: missing CAP_BPF and CAP_PERFMON"],
+    );
     Ok(())
 }
 
@@ -54,7 +67,12 @@ fn no_type_information(checks: &mut Checks) -> anyhow::Result<()> {
     checks.equal("with --btf: exit code", given.status.code(), Some(0));
     fs::write("/tmp/broken.btf", b"not type information")?;
     let broken = detector::call(&["run", "--btf", "/tmp/broken.btf"])?;
-    one_line(checks, "broken BTF", &broken, &["/tmp/broken.btf: not usable as BTF"]);
+    one_line(
+        checks,
+        "broken BTF",
+        &broken,
+        &["/tmp/broken.btf: not usable as BTF"],
+    );
     fs::remove_file(&copy)?;
     Ok(())
 }
@@ -67,21 +85,45 @@ where
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).context("unshare")?;
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).context("private mounts")?;
-            mount(Some("tmpfs"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), None::<&str>).context("hide the BTF")?;
+            mount(
+                None::<&str>,
+                "/",
+                None::<&str>,
+                MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+                None::<&str>,
+            )
+            .context("private mounts")?;
+            mount(
+                Some("tmpfs"),
+                "/sys/kernel/btf",
+                Some("tmpfs"),
+                MsFlags::empty(),
+                None::<&str>,
+            )
+            .context("hide the BTF")?;
             let outcome = run();
             umount("/sys/kernel/btf").context("show the BTF")?;
             outcome
         });
-        thread.join().map_err(|_| io::Error::other("the thread panicked"))?
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the thread panicked"))?
     })
 }
 
 /// Type information whose walker has another name stands for a kernel without one.
 fn no_walker(checks: &mut Checks) -> anyhow::Result<()> {
     let mut btf = fs::read(KERNEL_BTF)?;
-    for name in ["fsnotify_set_children_dentry_flags", "__fsnotify_update_child_dentry_flags"] {
-        let places: Vec<_> = btf.windows(name.len()).enumerate().filter(|(_, bytes)| *bytes == name.as_bytes()).map(|(at, _)| at).collect();
+    for name in [
+        "fsnotify_set_children_dentry_flags",
+        "__fsnotify_update_child_dentry_flags",
+    ] {
+        let places: Vec<_> = btf
+            .windows(name.len())
+            .enumerate()
+            .filter(|(_, bytes)| *bytes == name.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
         for at in places {
             btf[at] = b'X';
         }
@@ -94,7 +136,10 @@ fn no_walker(checks: &mut Checks) -> anyhow::Result<()> {
         checks,
         "no walker",
         &output,
-        &["walk: ", "looked for fsnotify_set_children_dentry_flags, __fsnotify_update_child_dentry_flags"],
+        &[
+            "walk: ",
+            "looked for fsnotify_set_children_dentry_flags, __fsnotify_update_child_dentry_flags",
+        ],
     );
     fs::remove_file(path)?;
     Ok(())
@@ -102,7 +147,16 @@ fn no_walker(checks: &mut Checks) -> anyhow::Result<()> {
 
 fn record_to_nowhere(checks: &mut Checks) -> anyhow::Result<()> {
     let output = detector::call(&["run", "--record", "/nowhere/recording"])?;
-    one_line(checks, "no place for the recording", &output, &["/nowhere/recording: "]);
-    checks.equal("left in the kernel after all this", kernel::leftovers()?, Vec::new());
+    one_line(
+        checks,
+        "no place for the recording",
+        &output,
+        &["/nowhere/recording: "],
+    );
+    checks.equal(
+        "left in the kernel after all this",
+        kernel::leftovers()?,
+        Vec::new(),
+    );
     Ok(())
 }

@@ -30,10 +30,17 @@ pub fn new_dir(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Polls until something is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub fn wait_until(
+    what: &str,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let start = Instant::now();
     while !is_so()? {
-        anyhow::ensure!(start.elapsed() < PATIENCE, "{what}: not within {} s", PATIENCE.as_secs());
+        anyhow::ensure!(
+            start.elapsed() < PATIENCE,
+            "{what}: not within {} s",
+            PATIENCE.as_secs()
+        );
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -55,10 +62,23 @@ pub fn programs() -> anyhow::Result<Vec<String>> {
 
 /// Everything that could stay behind after a detector's end, named.
 pub fn leftovers() -> anyhow::Result<Vec<String>> {
-    let mut found: Vec<_> = programs()?.into_iter().map(|name| format!("program {name}")).collect();
-    let kprobes = fs::read_to_string("/sys/kernel/debug/kprobes/list").context("list of kprobes")?;
-    found.extend(kprobes.lines().filter(|line| line.contains("fsnotify")).map(|line| format!("kprobe {line}")));
-    found.extend(entries(Path::new("/sys/fs/bpf"))?.into_iter().map(|name| format!("pin {name}")));
+    let mut found: Vec<_> = programs()?
+        .into_iter()
+        .map(|name| format!("program {name}"))
+        .collect();
+    let kprobes =
+        fs::read_to_string("/sys/kernel/debug/kprobes/list").context("list of kprobes")?;
+    found.extend(
+        kprobes
+            .lines()
+            .filter(|line| line.contains("fsnotify"))
+            .map(|line| format!("kprobe {line}")),
+    );
+    found.extend(
+        entries(Path::new("/sys/fs/bpf"))?
+            .into_iter()
+            .map(|name| format!("pin {name}")),
+    );
     Ok(found)
 }
 

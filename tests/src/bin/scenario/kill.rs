@@ -18,14 +18,28 @@ pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
             let detector = started(checks, kind)?;
             let ended = detector.end(signal)?;
             nothing_lost(checks, &ended);
-            checks.equal(format!("left in the kernel by {kind} after {signal}"), kernel::leftovers()?, Vec::new());
+            checks.equal(
+                format!("left in the kernel by {kind} after {signal}"),
+                kernel::leftovers()?,
+                Vec::new(),
+            );
         }
     }
     let output = detector::call(&["run", "--format", "json", "--duration", "100ms"])?;
     checks.equal("exit code after --duration", output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout);
-    checks.that("the last line is a summary", text.lines().last().is_some_and(|line| line.contains(r#""type":"summary""#)), text.lines().last().unwrap_or_default());
-    checks.equal("left in the kernel after --duration", kernel::leftovers()?, Vec::new());
+    checks.that(
+        "the last line is a summary",
+        text.lines()
+            .last()
+            .is_some_and(|line| line.contains(r#""type":"summary""#)),
+        text.lines().last().unwrap_or_default(),
+    );
+    checks.equal(
+        "left in the kernel after --duration",
+        kernel::leftovers()?,
+        Vec::new(),
+    );
     Ok(())
 }
 
@@ -37,11 +51,23 @@ pub fn kill_9(checks: &mut Checks) -> anyhow::Result<()> {
         checks.equal(format!("{kind}: exit code"), ended.code, None);
         // The kernel frees programs some time after the last descriptor closes.
         let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
-        checks.that(format!("{kind}: nothing is left in the kernel"), gone.is_ok(), format!("{:?}", kernel::leftovers()?));
+        checks.that(
+            format!("{kind}: nothing is left in the kernel"),
+            gone.is_ok(),
+            format!("{:?}", kernel::leftovers()?),
+        );
         let replay = detector::call(&["replay", &ended.recording.to_string_lossy()])?;
         let said = String::from_utf8_lossy(&replay.stderr);
-        checks.equal(format!("{kind}: exit code of replaying what it left"), replay.status.code(), Some(2));
-        checks.that(format!("{kind}: replay says that it is cut"), said.contains("is cut"), said.trim());
+        checks.equal(
+            format!("{kind}: exit code of replaying what it left"),
+            replay.status.code(),
+            Some(2),
+        );
+        checks.that(
+            format!("{kind}: replay says that it is cut"),
+            said.contains("is cut"),
+            said.trim(),
+        );
     }
     Ok(())
 }
@@ -49,6 +75,10 @@ pub fn kill_9(checks: &mut Checks) -> anyhow::Result<()> {
 fn started(checks: &mut Checks, kind: &str) -> anyhow::Result<Detector> {
     let detector = Detector::start(&["--force-target", kind])?;
     let programs = kernel::programs()?;
-    checks.that(format!("{kind}: programs are in the kernel while it runs"), programs.len() >= 2, programs.join(" "));
+    checks.that(
+        format!("{kind}: programs are in the kernel while it runs"),
+        programs.len() >= 2,
+        programs.join(" "),
+    );
     Ok(detector)
 }

@@ -6,12 +6,33 @@ use crate::{checks::Checks, detector, errors::one_line};
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let mode = fs::read_to_string("/sys/kernel/security/lockdown")?;
-    checks.that("the kernel is locked down", mode.contains("[confidentiality]"), mode.trim());
+    checks.that(
+        "the kernel is locked down",
+        mode.contains("[confidentiality]"),
+        mode.trim(),
+    );
     let run = detector::call(&["run", "--duration", "1s"])?;
-    one_line(checks, "run", &run, &["fslockup: attach walk: ", "(kernel lockdown is 'confidentiality')"]);
+    one_line(
+        checks,
+        "run",
+        &run,
+        &[
+            "fslockup: attach walk: ",
+            "(kernel lockdown is 'confidentiality')",
+        ],
+    );
     let check = detector::call(&["check"])?;
-    one_line(checks, "check", &check, &["(kernel lockdown is 'confidentiality')"]);
+    one_line(
+        checks,
+        "check",
+        &check,
+        &["(kernel lockdown is 'confidentiality')"],
+    );
     let text = String::from_utf8_lossy(&check.stdout);
-    checks.that("check: the verdict is on the screen", text.contains("verdict     cannot run"), text.trim());
+    checks.that(
+        "check: the verdict is on the screen",
+        text.contains("verdict     cannot run"),
+        text.trim(),
+    );
     Ok(())
 }

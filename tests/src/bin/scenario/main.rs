@@ -37,7 +37,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
-    let name = std::env::args().nth(1).context("usage: scenario NAME | --list")?;
+    let name = std::env::args()
+        .nth(1)
+        .context("usage: scenario NAME | --list")?;
     if name == "--list" {
         for (name, _) in SCENARIOS {
             println!("{name}");

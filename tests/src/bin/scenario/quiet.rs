@@ -47,8 +47,14 @@ pub fn entries_only(checks: &mut Checks) -> anyhow::Result<()> {
 }
 
 fn nothing_reported(checks: &mut Checks, ended: &Ended, seen_count: u64) -> anyhow::Result<()> {
-    checks.equal("walks reported", ended.walks().len() + ended.running().len(), 0);
-    let seen = ended.summary().and_then(|summary| summary["walks_count"].as_u64());
+    checks.equal(
+        "walks reported",
+        ended.walks().len() + ended.running().len(),
+        0,
+    );
+    let seen = ended
+        .summary()
+        .and_then(|summary| summary["walks_count"].as_u64());
     checks.equal("walks that happened", seen, Some(seen_count));
     nothing_lost(checks, ended);
     Ok(())

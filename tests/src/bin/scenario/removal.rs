@@ -18,7 +18,11 @@ use crate::{
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let facts = detector::check()?;
     checks.equal("check: verdict", facts["verdict"].as_str(), Some("full"));
-    checks.equal("check: walk on first watch", detector::exposure(&facts, "walk_on_first_watch")?, true);
+    checks.equal(
+        "check: walk on first watch",
+        detector::exposure(&facts, "walk_on_first_watch")?,
+        true,
+    );
     let walks_on_removal = detector::exposure(&facts, "walk_on_removal")?;
 
     let dir = kernel::new_dir("removal")?;
@@ -28,7 +32,11 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let other = kernel::new_dir("removal-other")?;
     let other = other.to_str().context("a path of ours")?;
 
-    for (via, last_step) in [("inotify", "open-child"), ("fanotify", "unwatch"), ("dnotify", "unwatch")] {
+    for (via, last_step) in [
+        ("inotify", "open-child"),
+        ("fanotify", "unwatch"),
+        ("dnotify", "unwatch"),
+    ] {
         let mut options = vec!["--via", via, "--other", other, "--remove"];
         // An inotify watch that goes leaves the flags to the next access to a child; the other two
         // compute the directory's mask anew.
@@ -39,15 +47,31 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         let of = |step: &str| walks.iter().filter(|(of, _)| of == step).count();
         let seen = format!("{walks:?}");
         // 5.10.223 walks twice for a new fanotify mark: once as it is added, once for its mask.
-        checks.that(format!("{via}: the first watch walks"), of("watch") >= 1, &seen);
-        checks.equal(format!("{via}: walks when it went ({last_step})"), of(last_step), usize::from(walks_on_removal));
-        checks.equal(format!("{via}: no other walk"), of("watch") + of(last_step), walks.len());
+        checks.that(
+            format!("{via}: the first watch walks"),
+            of("watch") >= 1,
+            &seen,
+        );
+        checks.equal(
+            format!("{via}: walks when it went ({last_step})"),
+            of(last_step),
+            usize::from(walks_on_removal),
+        );
+        checks.equal(
+            format!("{via}: no other walk"),
+            of("watch") + of(last_step),
+            walks.len(),
+        );
     }
     Ok(())
 }
 
 /// The walks of the directory, each with the step of the workload it fell into, and its trigger.
-fn walks_of_steps(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
+fn walks_of_steps(
+    checks: &mut Checks,
+    dir: &Path,
+    options: &[&str],
+) -> anyhow::Result<Vec<(String, String)>> {
     let detector = Detector::start(&["--walk-threshold", "100us"])?;
     let calls = workload::watch(dir, options)?;
     let ended = detector.end(Signal::SIGTERM)?;
@@ -60,7 +84,13 @@ fn walks_of_steps(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::
         }
         let start_ns = walk["start_ns"].as_u64().context("start")?;
         let trigger = walk["trigger"].as_str().context("trigger")?.to_owned();
-        let call = calls.iter().find(|TimedCall { start_ns: from, end_ns: to, .. }| (*from..=*to).contains(&start_ns));
+        let call = calls.iter().find(
+            |TimedCall {
+                 start_ns: from,
+                 end_ns: to,
+                 ..
+             }| (*from..=*to).contains(&start_ns),
+        );
         let call = call.with_context(|| format!("walk outside of every call: {found}"))?;
         checks.equal("trigger", trigger.as_str(), call.syscall.as_str());
         walks.push((call.step.clone(), trigger));

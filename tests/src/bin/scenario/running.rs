@@ -17,11 +17,24 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let ended = detector.end(Signal::SIGTERM)?;
     checks.equal("walks announced while they ran", ended.running().len(), 1);
     checks.equal("walks finished", ended.walks().len(), 1);
-    for field in ["start_ns", "pid", "tid", "path", "ino", "dev", "trigger", "function"] {
-        checks.equal(format!("{field} of both"), &running["walk"][field], &finished["walk"][field]);
+    for field in [
+        "start_ns", "pid", "tid", "path", "ino", "dev", "trigger", "function",
+    ] {
+        checks.equal(
+            format!("{field} of both"),
+            &running["walk"][field],
+            &finished["walk"][field],
+        );
     }
     checks.equal("path", running["walk"]["path"].as_str(), dir.to_str());
-    let (so_far, whole) = (running["walk"]["walk_ns"].as_u64(), finished["walk"]["walk_ns"].as_u64());
-    checks.that("it was announced before it ended", so_far < whole && so_far > Some(0), format!("{so_far:?} of {whole:?} ns"));
+    let (so_far, whole) = (
+        running["walk"]["walk_ns"].as_u64(),
+        finished["walk"]["walk_ns"].as_u64(),
+    );
+    checks.that(
+        "it was announced before it ended",
+        so_far < whole && so_far > Some(0),
+        format!("{so_far:?} of {whole:?} ns"),
+    );
     Ok(())
 }

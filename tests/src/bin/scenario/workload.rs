@@ -14,7 +14,11 @@ pub fn flood(dir: &Path, count: u64, seed: u64) -> anyhow::Result<()> {
         .args(["--count", &count.to_string(), "--seed", &seed.to_string()])
         .output()
         .context("workload flood")?;
-    anyhow::ensure!(output.status.success(), "workload flood: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(
+        output.status.success(),
+        "workload flood: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -26,7 +30,11 @@ pub fn watch(dir: &Path, options: &[&str]) -> anyhow::Result<Vec<TimedCall>> {
         .args(options)
         .output()
         .context("workload watch")?;
-    anyhow::ensure!(output.status.success(), "workload watch: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(
+        output.status.success(),
+        "workload watch: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout)?
         .lines()
         .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))

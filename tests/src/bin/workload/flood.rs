@@ -26,7 +26,12 @@ pub struct Args {
 }
 
 pub fn flood(args: &Args) -> anyhow::Result<()> {
-    let Args { dir, count, prefix, seed } = args;
+    let Args {
+        dir,
+        count,
+        prefix,
+        seed,
+    } = args;
     std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     // A relative lookup: the path of the directory is not walked again for every name.
     std::env::set_current_dir(dir).with_context(|| format!("enter {}", dir.display()))?;
@@ -36,7 +41,9 @@ pub fn flood(args: &Args) -> anyhow::Result<()> {
         match fstatat(AT_FDCWD, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(nix::Error::ENOENT) => {}
             Ok(_) => anyhow::bail!("{name} exists"),
-            Err(errno) => return Err(io::Error::from(errno)).with_context(|| format!("look up {name}")),
+            Err(errno) => {
+                return Err(io::Error::from(errno)).with_context(|| format!("look up {name}"));
+            }
         }
     }
     println!("{count} names looked up in {}", dir.display());

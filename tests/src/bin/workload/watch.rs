@@ -60,7 +60,9 @@ pub fn watch(args: &Args) -> anyhow::Result<()> {
     };
     let other = Inotify::init(InitFlags::IN_CLOEXEC)?;
     if let Some(dir) = &args.other {
-        other.add_watch(dir, AddWatchFlags::IN_OPEN).with_context(|| dir.display().to_string())?;
+        other
+            .add_watch(dir, AddWatchFlags::IN_OPEN)
+            .with_context(|| dir.display().to_string())?;
     }
     match args.via {
         Via::Inotify => inotify(args, &clock)?,
@@ -71,9 +73,15 @@ pub fn watch(args: &Args) -> anyhow::Result<()> {
 }
 
 fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
-    let mask = if args.entries_only { AddWatchFlags::IN_CREATE } else { AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN };
+    let mask = if args.entries_only {
+        AddWatchFlags::IN_CREATE
+    } else {
+        AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN
+    };
     let group = Inotify::init(InitFlags::IN_CLOEXEC)?;
-    let watch = clock.time("watch", "inotify_add_watch", || group.add_watch(&args.dir, mask))?;
+    let watch = clock.time("watch", "inotify_add_watch", || {
+        group.add_watch(&args.dir, mask)
+    })?;
     if args.remove {
         clock.time("unwatch", "inotify_rm_watch", || group.rm_watch(watch))?;
     }
@@ -81,24 +89,35 @@ fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
 }
 
 fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
-    let mask = if args.entries_only { MaskFlags::FAN_OPEN } else { MaskFlags::FAN_MODIFY | MaskFlags::FAN_EVENT_ON_CHILD };
-    let group = Fanotify::init(FanInit::FAN_CLASS_NOTIF | FanInit::FAN_CLOEXEC, EventFFlags::O_RDONLY)?;
+    let mask = if args.entries_only {
+        MaskFlags::FAN_OPEN
+    } else {
+        MaskFlags::FAN_MODIFY | MaskFlags::FAN_EVENT_ON_CHILD
+    };
+    let group = Fanotify::init(
+        FanInit::FAN_CLASS_NOTIF | FanInit::FAN_CLOEXEC,
+        EventFFlags::O_RDONLY,
+    )?;
     let mark = |flags| group.mark(flags, mask, nix::fcntl::AT_FDCWD, Some(&args.dir));
     clock.time("watch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_ADD))?;
     if args.remove {
-        clock.time("unwatch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_REMOVE))?;
+        clock.time("unwatch", "fanotify_mark", || {
+            mark(MarkFlags::FAN_MARK_REMOVE)
+        })?;
     }
     afterwards(args, clock)
 }
 
 fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     let directory = File::open(&args.dir)?;
-    // linux/fcntl.h: DN_MODIFY, DN_CREATE and DN_MULTISHOT; libc has no names for them.
+    // linux/fcntl.h: DN_CREATE and DN_MODIFY.
     let mask: i32 = if args.entries_only { 0x4 } else { 0x2 };
     // F_NOTIFY is not in nix: linux/fcntl.h, F_LINUX_SPECIFIC_BASE + 2.
     const F_NOTIFY: i32 = 1024 + 2;
-    // SAFETY: fcntl(2) with an integer argument on an open file descriptor.
-    let notify = |mask: i32| nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) });
+    let notify = |mask: i32| {
+        // SAFETY: fcntl(2) with an integer argument on an open file descriptor.
+        nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) })
+    };
     clock.time("watch", "fcntl", || notify(mask))?;
     if args.remove {
         clock.time("unwatch", "fcntl", || notify(0))?;
@@ -110,7 +129,10 @@ fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
 fn afterwards(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     if let Some(name) = &args.open_child {
         let path = args.dir.join(name);
-        clock.time("open-child", "openat", || File::open(&path).map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0))))?;
+        clock.time("open-child", "openat", || {
+            File::open(&path)
+                .map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0)))
+        })?;
     }
     if args.hold {
         std::io::stdin().read_to_end(&mut Vec::new())?;
@@ -124,7 +146,12 @@ struct Clock {
 }
 
 impl Clock {
-    fn time<T>(&self, step: &str, syscall: &str, call: impl FnOnce() -> nix::Result<T>) -> anyhow::Result<T> {
+    fn time<T>(
+        &self,
+        step: &str,
+        syscall: &str,
+        call: impl FnOnce() -> nix::Result<T>,
+    ) -> anyhow::Result<T> {
         let start_ns = monotonic_ns()?;
         let outcome = call();
         let end_ns = monotonic_ns()?;
@@ -146,5 +173,7 @@ impl Clock {
 
 fn monotonic_ns() -> anyhow::Result<u64> {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    Ok(u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_nsec())?)
+    Ok(u64::try_from(
+        time.tv_sec() * 1_000_000_000 + time.tv_nsec(),
+    )?)
 }

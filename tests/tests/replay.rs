@@ -1,0 +1,95 @@
+//! Every recording of the corpus, made in a guest by a real kernel, judged again on the host.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fslockup::{
+    output::{Format, Printer},
+    pipeline::Pipeline,
+    plan::plan,
+    recording::Reader,
+};
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
+/// Kernel and scenario of each recording, and the file.
+fn recordings() -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for kernel in fs::read_dir(corpus()).expect("the corpus") {
+        let kernel = kernel.expect("a kernel").path();
+        for file in fs::read_dir(&kernel).expect("a folder") {
+            let file = file.expect("a file").path();
+            if file.extension().is_some_and(|extension| extension == "recording") {
+                let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
+                let kernel = kernel.file_name().expect("a name").to_string_lossy().into_owned();
+                found.push((format!("{kernel} {}", name(&file)), file));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn replay(file: &Path, format: Format) -> String {
+    let bytes = fs::read(file).expect("a recording");
+    let (mut reader, session) = Reader::open(bytes.as_slice()).expect("a recording");
+    let mut output = Vec::new();
+    let mut printer = Printer::start(&mut output, format, &session).expect("printed");
+    let mut pipeline = Pipeline::new(session);
+    while let Some(input) = reader.read().expect("whole") {
+        if let Some(finding) = pipeline.feed(&input) {
+            printer.print(&finding).expect("printed");
+        }
+    }
+    drop(printer);
+    String::from_utf8(output).expect("text")
+}
+
+#[test]
+fn the_corpus_has_every_kernel_of_the_manifest() {
+    let kernels = vmtest::kernels::Kernels::built_in().expect("the manifest");
+    for kernel in kernels.names() {
+        for scenario in ["negative-flood", "running-walk"] {
+            let file = corpus().join(kernel).join(format!("{scenario}.recording"));
+            assert!(file.exists(), "{}: missing (just corpus)", file.display());
+        }
+    }
+}
+
+#[test]
+fn recordings_replay_to_the_same_text() {
+    for (name, file) in recordings() {
+        insta::assert_snapshot!(format!("text {name}"), replay(&file, Format::Text));
+    }
+}
+
+#[test]
+fn recordings_replay_to_the_same_json() {
+    for (name, file) in recordings() {
+        let text = replay(&file, Format::Json);
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        insta::assert_json_snapshot!(format!("json {name}"), lines);
+    }
+}
+
+#[test]
+fn replaying_twice_gives_the_same() {
+    for (_, file) in recordings() {
+        assert_eq!(replay(&file, Format::Json), replay(&file, Format::Json));
+    }
+}
+
+#[test]
+fn each_kernel_gets_the_plan_that_its_facts_allow() {
+    for (name, file) in recordings() {
+        let bytes = fs::read(&file).expect("a recording");
+        let (_, session) = Reader::open(bytes.as_slice()).expect("a recording");
+        let plan = plan(&session.facts, None).expect("a plan");
+        insta::assert_json_snapshot!(format!("plan {name}"), plan);
+    }
+}
