@@ -1,2 +1,49 @@
-//! vmtest.
-fn main() {}
+//! `vmtest`: the harness's command, and in a guest its PID 1.
+
+use std::process::exit;
+
+use anyhow::Result;
+use clap::Parser;
+use vmtest::{
+    cli::{Cli, Command},
+    commands::{self, COULD_NOT_RUN, HARNESS_FAILED},
+    guest,
+    kernels::Kernels,
+    signals,
+};
+
+fn main() {
+    if guest::is_init() {
+        guest::main();
+    }
+    let cli = Cli::parse();
+    let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+        .format_timestamp(None)
+        .init();
+    // The exit codes of `exec` and `shell` are those of what runs in the guest.
+    let is_wrapper = matches!(cli.command, Command::Exec(_) | Command::Shell(_));
+    match run(&cli) {
+        Ok(code) => exit(code),
+        Err(error) => {
+            eprintln!("vmtest: {error:#}");
+            exit(if is_wrapper {
+                HARNESS_FAILED
+            } else {
+                COULD_NOT_RUN
+            });
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<i32> {
+    let kernels = Kernels::load(cli.kernels.as_deref())?;
+    let is_interrupted = signals::interruption()?;
+    match &cli.command {
+        Command::List(arguments) => commands::list::run(arguments, &kernels),
+        Command::Fetch(arguments) => commands::fetch::run(arguments, kernels),
+        Command::Run(arguments) => commands::run::run(arguments, &kernels, &is_interrupted),
+        Command::Exec(arguments) => commands::exec::run(arguments, &kernels, &is_interrupted),
+        Command::Shell(arguments) => commands::shell::run(arguments, &kernels, &is_interrupted),
+    }
+}
