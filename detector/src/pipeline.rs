@@ -170,7 +170,10 @@ impl Pipeline {
         };
         let walk_ns = now_ns.saturating_sub(walk.start_ns);
         let is_filled_in = walk.start_ns != 0;
-        if !is_filled_in || walk_ns < self.session.walk_threshold_ns {
+        // Its exit is between writing the record and removing it from the map: seen on 7.3-rt, where
+        // the walker can be preempted there.
+        let has_ended = walk.end_ns.is_some();
+        if !is_filled_in || has_ended || walk_ns < self.session.walk_threshold_ns {
             return None;
         }
         if !self.announced.insert((walk.tid, walk.start_ns)) {
@@ -328,6 +331,13 @@ mod tests {
             ..record()
         };
         assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), None);
+    }
+
+    #[test]
+    fn a_walk_that_is_just_leaving_the_map_is_not_running() {
+        let mut pipeline = pipeline();
+        pipeline.feed(&Input::Record(bytes(&record())));
+        assert_eq!(pipeline.feed(&running(1_080_000_000, &record())), None);
     }
 
     #[test]

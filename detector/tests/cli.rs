@@ -7,7 +7,10 @@ use std::{
 };
 
 fn fslockup(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fslockup")).args(arguments).output().expect("it starts")
+    Command::new(env!("CARGO_BIN_EXE_fslockup"))
+        .args(arguments)
+        .output()
+        .expect("it starts")
 }
 
 /// The one line on stderr of a call that must fail.
@@ -22,7 +25,8 @@ fn mistake(arguments: &[&str]) -> String {
 
 /// A recording of a real walk.
 fn recording() -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/6.1/negative-flood.recording");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/6.1/negative-flood.recording");
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -97,15 +101,30 @@ fn a_recording_of_a_newer_schema_asks_for_a_newer_program() {
     let mut newer = Vec::new();
     fslockup::frame::write(&mut newer, 1, br#"{"schema":99}"#).expect("written");
     let said = replay_mistake(&newer);
-    assert!(said.contains("schema 99") && said.contains("use a newer one"), "{said}");
+    assert!(
+        said.contains("schema 99") && said.contains("use a newer one"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), recording()).expect("written");
-    let command = format!("{} replay {} | true; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_fslockup"), file.path().display());
-    let output = Command::new("bash").args(["-c", &command]).output().expect("it starts");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let command = format!(
+        "{} replay {} | true; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_fslockup"),
+        file.path().display()
+    );
+    let output = Command::new("bash")
+        .args(["-c", &command])
+        .output()
+        .expect("it starts");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.stderr.is_empty());
 }

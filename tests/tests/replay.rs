@@ -23,9 +23,21 @@ fn recordings() -> Vec<(String, PathBuf)> {
         let kernel = kernel.expect("a kernel").path();
         for file in fs::read_dir(&kernel).expect("a folder") {
             let file = file.expect("a file").path();
-            if file.extension().is_some_and(|extension| extension == "recording") {
-                let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
-                let kernel = kernel.file_name().expect("a name").to_string_lossy().into_owned();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "recording")
+            {
+                let name = |path: &Path| {
+                    path.file_stem()
+                        .expect("a name")
+                        .to_string_lossy()
+                        .into_owned()
+                };
+                let kernel = kernel
+                    .file_name()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned();
                 found.push((format!("{kernel} {}", name(&file)), file));
             }
         }
@@ -71,8 +83,10 @@ fn recordings_replay_to_the_same_text() {
 fn recordings_replay_to_the_same_json() {
     for (name, file) in recordings() {
         let text = replay(&file, Format::Json);
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
         insta::assert_json_snapshot!(format!("json {name}"), lines);
     }
 }

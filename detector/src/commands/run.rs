@@ -11,7 +11,7 @@ use std::{
 use aya::maps::{MapData, RingBuf};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
 };
 
@@ -54,7 +54,14 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .enable_all()
         .build()
         .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(Loop::new(args, session, record)?.run(attached, records, args))
+    runtime.block_on(async {
+        // Before the first line says that everything is attached: from then on a signal means a
+        // clean stop.
+        let signals = Signals::catch().map_err(CommandError::io("signals"))?;
+        Loop::new(args, session, record)?
+            .run(attached, records, signals, args)
+            .await
+    })
 }
 
 /// Parsing the kernel's type information leaves some 25 MiB of freed heap behind, which the
@@ -64,6 +71,21 @@ fn give_back_memory() {
     // SAFETY: malloc_trim(3) may be called at any time.
     unsafe {
         nix::libc::malloc_trim(0);
+    }
+}
+
+/// The signals that end a run.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 }
 
@@ -102,11 +124,10 @@ impl<W: Write> Loop<W> {
         mut self,
         attached: Attached,
         records: RingBuf<MapData>,
+        mut signals: Signals,
         args: &RunArgs,
     ) -> Result<ExitCode, CommandError> {
         let event_loop = || CommandError::io("event loop");
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(event_loop())?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(event_loop())?;
         let mut poll = interval(args.poll_period.max(POLL_PERIOD_MIN));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
@@ -140,8 +161,8 @@ impl<W: Write> Loop<W> {
                     }
                 }
                 () = &mut end => break,
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
             }
         }
         self.drain(records.get_mut())?;

@@ -15,6 +15,9 @@ use crate::{
 /// Children of the smaller directory; the larger one has four times as many.
 const CHILDREN_COUNT: u64 = 20_000;
 
+/// Watches put on each directory, one after another.
+const WATCHES_COUNT: usize = 3;
+
 /// In instruction time: lengths repeat, so that they can be asserted.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     fs::write(
@@ -54,6 +57,8 @@ pub fn with_kprobes(checks: &mut Checks) -> anyhow::Result<()> {
     .map(drop)
 }
 
+/// The shortest walk of several watches that come and go: under PREEMPT_RT a walk can be preempted,
+/// which stretches it.
 fn walk_of(checks: &mut Checks, name: &str, count: u64, options: &[&str]) -> anyhow::Result<f64> {
     let dir = kernel::new_dir(&format!("flood-{name}"))?;
     workload::flood(&dir, count, 1)?;
@@ -69,12 +74,29 @@ fn walk_of(checks: &mut Checks, name: &str, count: u64, options: &[&str]) -> any
         via.as_str().unwrap_or_default(),
         expected_via,
     );
-    let calls = workload::watch(&dir, &[])?;
-    let call = calls
-        .first()
-        .ok_or_else(|| anyhow::anyhow!("the workload timed nothing"))?;
+    let mut calls = Vec::new();
+    for _ in 0..WATCHES_COUNT {
+        calls.extend(workload::watch(&dir, &[])?);
+    }
     let ended = detector.end(Signal::SIGTERM)?;
-    let walk_ns = one_walk(checks, &ended, call, &dir)?;
+    nothing_lost(checks, &ended);
+    let walks = ended.walks();
+    checks.equal("walks over the threshold", walks.len(), WATCHES_COUNT);
+    let (mut walk_ns, mut share) = (f64::INFINITY, 0.0_f64);
+    for call in &calls {
+        let found = right_walk(checks, &walks, call, &dir)?;
+        walk_ns = walk_ns.min(found);
+        share = share.max(found / precise(call.call_ns()));
+    }
+    checks.figure(format!("walk_share_of_call_{name}"), share);
+    // A duration: only asserted where time is instructions, not where a busy host stretches it.
+    if is_instruction_time() {
+        checks.that(
+            "the walk is at least 80 % of the system call",
+            share >= 0.8,
+            format!("{:.1} %", share * 100.0),
+        );
+    }
     checks.figure(format!("walk_ns_{name}"), walk_ns);
     checks.figure(
         format!("walk_ns_per_child_{name}"),
@@ -83,17 +105,24 @@ fn walk_of(checks: &mut Checks, name: &str, count: u64, options: &[&str]) -> any
     Ok(walk_ns)
 }
 
-/// Exactly one walk over the threshold, and everything in it as the workload did it.
-pub fn one_walk(
+/// One walk within one system call, and everything in it as the workload did it; its length.
+fn right_walk(
     checks: &mut Checks,
-    ended: &Ended,
+    walks: &[&Value],
     call: &TimedCall,
     dir: &Path,
 ) -> anyhow::Result<f64> {
-    let walks = ended.walks();
-    checks.equal("walks over the threshold", walks.len(), 1);
-    let Some(found) = walks.first() else {
-        anyhow::bail!("no walk: {:?}", ended.lines)
+    let within = |found: &&&Value| {
+        let start_ns = found["walk"]["start_ns"].as_u64();
+        let end_ns = start_ns
+            .zip(found["walk"]["walk_ns"].as_u64())
+            .map(|(start, walk)| start + walk);
+        start_ns >= Some(call.start_ns) && end_ns.is_some_and(|end| end <= call.end_ns)
+    };
+    let inside: Vec<_> = walks.iter().filter(within).collect();
+    checks.equal("walks within the system call", inside.len(), 1);
+    let Some(found) = inside.first() else {
+        anyhow::bail!("none of {walks:?} is within {call:?}")
     };
     let walk = &found["walk"];
     checks.equal("pid", walk["pid"].as_u64(), Some(u64::from(call.pid)));
@@ -116,35 +145,13 @@ pub fn one_walk(
     );
     for lock in ["i_lock_addr", "d_lock_addr"] {
         let address = walk[lock].as_str().unwrap_or_default();
-        checks.that(
-            format!("{lock} is a kernel address"),
-            address.len() == 18 && address.starts_with("0xff"),
-            address,
-        );
+        let is_kernel = address.len() == 18 && address.starts_with("0xff");
+        checks.that(format!("{lock} is a kernel address"), is_kernel, address);
     }
-    let (start_ns, walk_ns) = (unsigned(&walk["start_ns"])?, unsigned(&walk["walk_ns"])?);
-    checks.that(
-        "the walk lies within the system call",
-        call.start_ns <= start_ns && start_ns + walk_ns <= call.end_ns,
-        format!(
-            "call {}..{}, walk {start_ns}..{}",
-            call.start_ns,
-            call.end_ns,
-            start_ns + walk_ns
-        ),
-    );
-    let share = precise(walk_ns) / precise(call.call_ns());
-    checks.figure("walk_share_of_call", share);
-    // A duration: only asserted where time is instructions, not where a busy host stretches it.
-    if is_instruction_time() {
-        checks.that(
-            "the walk is at least 80 % of the system call",
-            share >= 0.8,
-            format!("{:.1} %", share * 100.0),
-        );
-    }
-    nothing_lost(checks, ended);
-    Ok(precise(walk_ns))
+    walk["walk_ns"]
+        .as_u64()
+        .map(precise)
+        .ok_or_else(|| anyhow::anyhow!("no length: {found}"))
 }
 
 /// The summary is there and counts no loss.
@@ -157,12 +164,6 @@ pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
 
 fn is_instruction_time() -> bool {
     std::env::var("VMTEST_MODE").is_ok_and(|mode| mode == "icount")
-}
-
-fn unsigned(value: &Value) -> anyhow::Result<u64> {
-    value
-        .as_u64()
-        .ok_or_else(|| anyhow::anyhow!("not a number: {value}"))
 }
 
 #[expect(
