@@ -3,6 +3,9 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 bin := "target/x86_64-unknown-linux-gnu/release"
+
+# The newest kernel of images/kernels.toml.
+newest := "7.3"
 # The programs are built by the same compiler, for another machine.
 bpf_env := 'RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg bpf_target_arch=\"x86_64\""'
 
@@ -16,7 +19,7 @@ build:
 
 # Boot the newest kernel, flood a directory, watch it, see the walk
 demo: build
-    {{bin}}/vmtest exec --kernel newest --cpus 4 --memory 1G --fs ext4 -- {{bin}}/demo
+    {{bin}}/vmtest exec --kernel {{newest}} --cpus 4 --fs ext4 -- {{bin}}/demo
 
 # Build the detector and run it on this host
 run *ARGS:
@@ -33,7 +36,7 @@ test-host:
 # Tests of the harness in guests
 test-harness: build
     {{bin}}/vmtest fetch
-    cargo test --release -p vmtest --features guest-tests --test guest
+    cargo test --release -p vmtest --features vmtest --test guest
 
 # Every scenario on every kernel
 vmtest *ARGS: build

@@ -22,7 +22,7 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
         .collect();
     writeln!(
         to,
-        "{} {}: {}, walks from {}",
+        "{} {}: {}; walks of {} and more are reported",
         escape(session.facts.host.as_bytes()),
         session.facts.kernel_release,
         targets.join(", "),

@@ -1,0 +1,107 @@
+//! What `exec` and `shell` have in common: a guest from the command line.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cli::{AccelArgs, FsChoice, GuestArgs},
+    image::{Content, busybox},
+    kernel,
+    kernels::Kernels,
+    packages::{Kernel, store::Store},
+    qemu::{
+        accel::{self, Chosen},
+        argv::{Accelerator, Mode},
+        version,
+    },
+    scenarios::Scenarios,
+    vm::{DiskSpec, GuestSpec, disk::FileSystem},
+};
+
+const DISK_MIB: u64 = 1024;
+
+/// Where the guest's own programs are.
+pub fn bin_dir(arguments: &AccelArgs) -> Result<PathBuf> {
+    match &arguments.bin_dir {
+        Some(directory) => Ok(directory.clone()),
+        None => {
+            let own = env::current_exe().context("where this program is")?;
+            Ok(own.parent().unwrap_or(Path::new("/")).to_owned())
+        }
+    }
+}
+
+/// A guest from the command line.
+pub struct Guest {
+    pub kernel: Kernel,
+    pub spec: GuestSpec,
+    pub chosen: Chosen,
+    pub content: Content,
+}
+
+/// Makes ready what the arguments ask for; programs of the guest that aren't built are left out.
+pub fn prepare(
+    arguments: &GuestArgs,
+    kernels: &Kernels,
+    is_interrupted: &AtomicBool,
+) -> Result<Guest> {
+    version::probe()?;
+    let kernel = kernel::resolve(
+        &arguments.kernel,
+        arguments.accel.modules.as_deref(),
+        kernels,
+        &Store::default(),
+    )?;
+    let chosen = match arguments.mode {
+        Mode::Icount => Chosen {
+            accelerator: Accelerator::Tcg,
+            reason: "instruction time is emulated".into(),
+        },
+        Mode::Multi => accel::choose(arguments.accel.accel, &kernel, is_interrupted)?,
+    };
+    let directory = bin_dir(&arguments.accel)?;
+    let scenarios = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let programs = scenarios
+        .guest
+        .programs
+        .iter()
+        .map(|name| directory.join(name))
+        .filter(|path| path.is_file())
+        .collect();
+    let search_path = env::var("PATH").unwrap_or_default();
+    let content = Content {
+        programs,
+        host_programs: Vec::new(),
+        copies: arguments.copy.clone(),
+        has_busybox: busybox::find(&search_path).is_ok(),
+    };
+    Ok(Guest {
+        kernel,
+        spec: spec(arguments),
+        chosen,
+        content,
+    })
+}
+
+fn spec(arguments: &GuestArgs) -> GuestSpec {
+    let fs = match (arguments.fs, arguments.disk) {
+        (Some(choice), _) => choice.file_system(),
+        (None, Some(_)) => Some(FileSystem::Ext4),
+        (None, None) => FsChoice::None.file_system(),
+    };
+    GuestSpec {
+        mode: arguments.mode,
+        cpus_count: arguments.cpus,
+        memory_mib: u32::try_from(arguments.memory).unwrap_or(u32::MAX),
+        disk: fs.map(|fs| DiskSpec {
+            fs,
+            size_mib: arguments.disk.unwrap_or(DISK_MIB),
+        }),
+        kernel_args: arguments.kernel_arg.clone(),
+    }
+}

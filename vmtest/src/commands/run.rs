@@ -1,0 +1,178 @@
+//! `vmtest run`: scenarios on kernels.
+
+use std::{
+    env, fs,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{INTERRUPTED, guest};
+use crate::{
+    cli::RunArgs,
+    image::{Content, busybox},
+    kernel,
+    kernels::Kernels,
+    plan::{PlannedKernel, plan},
+    progress::Progress,
+    qemu::version,
+    report::{RunResult, SCHEMA},
+    runner::{KernelSlot, Runner},
+    scenarios::Scenarios,
+};
+
+/// Runs it; returns the exit code.
+///
+/// # Errors
+/// When nothing can be run: a name is unknown, a program is missing, QEMU is too old.
+pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
+    let began = Instant::now();
+    let started_at = jiff::Timestamp::now().to_string();
+    let qemu_version = version::probe()?;
+    let scenarios = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let chosen = scenarios.choose(&arguments.scenario)?;
+    let planned_kernels = planned_kernels(&arguments.kernel, kernels)?;
+    let guests = plan(&planned_kernels, &chosen);
+    if guests.is_empty() {
+        bail!("nothing to run: none of these scenarios runs on any of these kernels");
+    }
+    let runner = Runner {
+        kernels: planned_kernels
+            .iter()
+            .map(|planned| KernelSlot::new(&planned.name, kernels, arguments.accel.modules.clone()))
+            .collect(),
+        content: content(arguments, &scenarios)?,
+        accel: arguments.accel.accel,
+        jobs_count: arguments.jobs.map_or_else(
+            || thread::available_parallelism().map_or(1, usize::from),
+            usize::from,
+        ),
+        out: arguments.out.clone(),
+        progress: Progress::new(),
+        is_interrupted,
+        accel_turn: Mutex::default(),
+        results: Mutex::default(),
+    };
+    prepare_out(&runner)?;
+    runner.run(&guests);
+    let jobs_count = runner.jobs_count;
+    let results = runner
+        .results
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut result = RunResult {
+        schema: SCHEMA,
+        started_at,
+        duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        qemu_version,
+        jobs_count,
+        is_interrupted: is_interrupted.load(Ordering::Relaxed),
+        passed_count: 0,
+        failed_count: 0,
+        excused_kernels: Vec::new(),
+        scenarios: results.scenarios,
+        guests: results.guests,
+    };
+    let kernel_position = |name: &str| {
+        planned_kernels
+            .iter()
+            .position(|planned| planned.name.rsplit('/').next() == Some(name))
+    };
+    let scenario_position = |name: &str| chosen.iter().position(|scenario| scenario.name == name);
+    result.scenarios.sort_by_key(|one| {
+        (
+            kernel_position(&one.kernel),
+            scenario_position(&one.scenario),
+        )
+    });
+    result
+        .guests
+        .sort_by_key(|one| kernel_position(&one.kernel));
+    result.conclude();
+    result
+        .write(&arguments.out)
+        .map_err(|(path, error)| anyhow::anyhow!("{}: {error}", path.display()))?;
+    Ok(conclude(&result, &arguments.out))
+}
+
+fn planned_kernels(names: &[String], kernels: &Kernels) -> Result<Vec<PlannedKernel>> {
+    if names.is_empty() {
+        let all = kernels.entries.iter();
+        return Ok(all
+            .map(|entry| PlannedKernel {
+                name: entry.name.clone(),
+                tags: entry.tags.clone(),
+            })
+            .collect());
+    }
+    let mut planned: Vec<PlannedKernel> = Vec::new();
+    for name in names {
+        let tags = if kernel::is_path(name) || name == "host" {
+            Vec::new()
+        } else {
+            kernels.get(name)?.tags.clone()
+        };
+        if kernel::is_path(name) && !Path::new(name).exists() {
+            bail!("kernel {name}: no such file");
+        }
+        let label = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        if planned
+            .iter()
+            .any(|other| label(&other.name) == label(name))
+        {
+            bail!("kernel {name}: given twice, or two files of one name");
+        }
+        planned.push(PlannedKernel {
+            name: name.clone(),
+            tags,
+        });
+    }
+    Ok(planned)
+}
+
+fn content(arguments: &RunArgs, scenarios: &Scenarios) -> Result<Content> {
+    let programs = scenarios.programs(&guest::bin_dir(&arguments.accel)?)?;
+    let has_busybox = scenarios.guest.has_busybox;
+    if has_busybox {
+        busybox::find(&env::var("PATH").unwrap_or_default())?;
+    }
+    Ok(Content {
+        programs,
+        has_busybox,
+        ..Content::default()
+    })
+}
+
+/// Makes the output directory; what an earlier run left of the same kernels goes.
+fn prepare_out(runner: &Runner) -> Result<()> {
+    fs::create_dir_all(&runner.out).with_context(|| runner.out.display().to_string())?;
+    for slot in &runner.kernels {
+        let old = runner.out.join(slot.label());
+        if old.is_dir() {
+            fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn conclude(result: &RunResult, out: &Path) -> i32 {
+    println!("results: {}", out.join("summary.md").display());
+    for kernel in &result.excused_kernels {
+        println!("unavailable: {kernel}");
+    }
+    if result.is_interrupted {
+        println!("interrupted");
+    }
+    println!("{}", result.verdict_line());
+    match (result.is_interrupted, result.failed_count) {
+        (true, _) => INTERRUPTED,
+        (false, 0) => 0,
+        (false, _) => 1,
+    }
+}

@@ -1,0 +1,285 @@
+//! How one scenario on one kernel ended, decided from what came out of its guest.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kernel_log::{Report, ReportKind},
+    protocol::Ended,
+    vm::End,
+};
+
+/// How a scenario ended. A guest that was lost is not a scenario that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It exited 0, all its checks held, and the kernel reported nothing unexpected.
+    Passed,
+    /// It ran to its end and found something wrong.
+    Failed,
+    /// The kernel gave up while it ran.
+    Panicked,
+    /// The guest fell silent while it ran.
+    Hung,
+    /// It did not end in time.
+    TimedOut,
+    /// QEMU went away while it ran.
+    Lost,
+    /// Its guest did not get as far as running it.
+    NotBooted,
+    /// Its kernel is not to be had.
+    Unavailable,
+}
+
+impl Outcome {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Hung => "hung",
+            Self::TimedOut => "timed out",
+            Self::Lost => "lost",
+            Self::NotBooted => "not booted",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.word())
+    }
+}
+
+/// One claim that a scenario checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What should be true.
+    pub claim: String,
+    /// Whether it was.
+    pub passed: bool,
+    /// What was seen.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// What a scenario may leave as `$VMTEST_OUT/result.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// Its checks.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Its figures, units in their names.
+    #[serde(default)]
+    pub figures: BTreeMap<String, f64>,
+}
+
+/// An outcome, and why it isn't `passed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why, one line; empty when passed.
+    pub detail: String,
+}
+
+impl Judgement {
+    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Judges a scenario that ran to its end.
+#[must_use]
+pub fn judge(
+    ended: &Ended,
+    findings: &Result<Findings, String>,
+    reports: &[Report],
+    expects: &[ReportKind],
+) -> Judgement {
+    if ended.is_timed_out {
+        return Judgement::new(
+            Outcome::TimedOut,
+            format!("killed after {} ms of guest time", ended.duration_ms),
+        );
+    }
+    if let Some(report) = reports
+        .iter()
+        .find(|report| !expects.contains(&report.kind))
+    {
+        return Judgement::new(
+            Outcome::Failed,
+            format!(
+                "unexpected report of the kernel ({}): {}",
+                report.kind, report.line
+            ),
+        );
+    }
+    let broken_check = match findings {
+        Ok(findings) => findings
+            .checks
+            .iter()
+            .find(|check| !check.passed)
+            .map(describe),
+        Err(why) => Some(format!("result.json: {why}")),
+    };
+    match (ended.code, broken_check) {
+        (Some(0), None) => Judgement::new(Outcome::Passed, ""),
+        (_, Some(what)) => Judgement::new(Outcome::Failed, what),
+        (Some(code), None) => Judgement::new(Outcome::Failed, format!("exit code {code}")),
+        (None, None) => Judgement::new(
+            Outcome::Failed,
+            format!("killed by signal {}", ended.signal.unwrap_or(0)),
+        ),
+    }
+}
+
+fn describe(check: &Check) -> String {
+    let text = if check.detail.is_empty() {
+        check.claim.clone()
+    } else {
+        format!("{}: {}", check.claim, check.detail)
+    };
+    crate::kernel_log::printable(text.as_bytes())
+}
+
+/// Judges a scenario whose guest ended under it; `None` when that says nothing about it.
+#[must_use]
+pub fn judge_death(end: &End) -> Option<Judgement> {
+    let detail = end.to_string();
+    Some(match end {
+        End::Finished | End::Interrupted => return None,
+        End::Panicked(line) => Judgement::new(Outcome::Panicked, line.clone()),
+        End::Hung => Judgement::new(Outcome::Hung, detail),
+        End::TimedOut => Judgement::new(Outcome::TimedOut, detail),
+        End::Lost(how) => Judgement::new(Outcome::Lost, how.clone()),
+        End::NotBooted(why) | End::Broken(why) => Judgement::new(Outcome::NotBooted, why.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exited(code: i32) -> Ended {
+        Ended {
+            index: 0,
+            code: Some(code),
+            signal: None,
+            is_timed_out: false,
+            duration_ms: 5,
+        }
+    }
+
+    fn lockup() -> Report {
+        Report {
+            kind: ReportKind::SoftLockup,
+            line: "watchdog: BUG: soft lockup".into(),
+        }
+    }
+
+    fn outcome(
+        ended: &Ended,
+        findings: Findings,
+        reports: &[Report],
+        expects: &[ReportKind],
+    ) -> Outcome {
+        judge(ended, &Ok(findings), reports, expects).outcome
+    }
+
+    #[test]
+    fn exit_0_alone_is_not_enough() {
+        let broken = Findings {
+            checks: vec![Check {
+                claim: "c".into(),
+                passed: false,
+                detail: "d\x1b".into(),
+            }],
+            ..Findings::default()
+        };
+        assert_eq!(
+            outcome(&exited(0), Findings::default(), &[], &[]),
+            Outcome::Passed
+        );
+        assert_eq!(
+            outcome(&exited(0), broken.clone(), &[], &[]),
+            Outcome::Failed
+        );
+        assert_eq!(
+            judge(&exited(1), &Ok(broken), &[], &[]).detail,
+            "c: d\\u{1b}"
+        );
+        assert_eq!(
+            judge(&exited(0), &Err("no JSON".into()), &[], &[]).outcome,
+            Outcome::Failed
+        );
+    }
+
+    #[test]
+    fn a_report_is_a_fault_unless_expected() {
+        let expects = [ReportKind::SoftLockup];
+        assert_eq!(
+            outcome(&exited(0), Findings::default(), &[lockup()], &[]),
+            Outcome::Failed
+        );
+        assert_eq!(
+            outcome(&exited(0), Findings::default(), &[lockup()], &expects),
+            Outcome::Passed
+        );
+        let warning = Report {
+            kind: ReportKind::Warning,
+            line: "WARNING".into(),
+        };
+        assert_eq!(
+            outcome(
+                &exited(0),
+                Findings::default(),
+                &[lockup(), warning],
+                &expects
+            ),
+            Outcome::Failed
+        );
+    }
+
+    #[test]
+    fn a_time_out_is_not_a_failure() {
+        let ended = Ended {
+            is_timed_out: true,
+            code: None,
+            signal: Some(9),
+            ..exited(0)
+        };
+        assert_eq!(
+            outcome(&ended, Findings::default(), &[], &[]),
+            Outcome::TimedOut
+        );
+    }
+
+    #[test]
+    fn each_death_has_its_outcome() {
+        let cases = [
+            (End::Panicked("x".into()), Some(Outcome::Panicked)),
+            (End::Hung, Some(Outcome::Hung)),
+            (End::TimedOut, Some(Outcome::TimedOut)),
+            (End::Lost("x".into()), Some(Outcome::Lost)),
+            (End::NotBooted("x".into()), Some(Outcome::NotBooted)),
+            (End::Broken("x".into()), Some(Outcome::NotBooted)),
+            (End::Finished, None),
+            (End::Interrupted, None),
+        ];
+        for (end, expected) in cases {
+            assert_eq!(
+                judge_death(&end).map(|judgement| judgement.outcome),
+                expected,
+                "{end}"
+            );
+        }
+    }
+}

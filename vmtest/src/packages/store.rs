@@ -1,0 +1,316 @@
+//! Unpacked kernels, ready to boot.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    DebError,
+    apt::{self, AptError, Archive, Mirrors},
+    cache, deb,
+};
+use crate::kernels::{KernelEntry, Kernels, PinnedPackage};
+
+/// A kernel that can be booted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The manifest's name for it, or the file's.
+    pub name: String,
+    /// `uname -r`, where it is known before the boot.
+    pub release: Option<String>,
+    /// The bootable file.
+    pub vmlinuz: PathBuf,
+    /// Its modules (`kernel/…`, `modules.builtin`).
+    pub modules_dir: Option<PathBuf>,
+}
+
+/// Why a kernel can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The lock has nothing for it.
+    #[error("kernel {0}: not in the lock (run: vmtest fetch --update {0})")]
+    NotPinned(String),
+    /// A pinned version left the archive.
+    #[error(
+        "kernel {kernel}: {package} {version} has left the archive (run: vmtest fetch --update {kernel})"
+    )]
+    Gone {
+        /// The kernel's name.
+        kernel: String,
+        /// The package.
+        package: String,
+        /// Its pinned version.
+        version: String,
+    },
+    /// apt failed.
+    #[error("kernel {kernel}: {error}")]
+    Apt {
+        /// The kernel's name.
+        kernel: String,
+        /// What happened.
+        error: AptError,
+    },
+    /// The file isn't the pinned one.
+    #[error(
+        "kernel {kernel}: {package}: the download's digest is {found}, the lock says {expected}"
+    )]
+    Digest {
+        /// The kernel's name.
+        kernel: String,
+        /// The package.
+        package: String,
+        /// Of the file.
+        found: String,
+        /// Of the lock.
+        expected: String,
+    },
+    /// A package can't be unpacked.
+    #[error("kernel {kernel}: {error}")]
+    Deb {
+        /// The kernel's name.
+        kernel: String,
+        /// What happened.
+        error: DebError,
+    },
+    /// The packages have no kernel in them.
+    #[error("kernel {0}: no bootable file in its packages")]
+    NoKernel(String),
+    /// A file can't be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the kernel is just not to be had, through no fault of this machine.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+}
+
+/// The unpacked kernels of the cache directory.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            directory: cache::directory().join("kernels"),
+        }
+    }
+}
+
+impl Store {
+    /// The kernel of the manifest, downloaded and unpacked now if it isn't there yet.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub fn get(&self, kernels: &Kernels, entry: &KernelEntry) -> Result<Kernel, StoreError> {
+        let pin = kernels
+            .pin(&entry.name)
+            .ok_or_else(|| StoreError::NotPinned(entry.name.clone()))?;
+        let digests: Vec<&str> = pin
+            .package
+            .iter()
+            .map(|package| package.sha256.as_str())
+            .collect();
+        let directory = self.directory.join(directory_name(&entry.name, &digests));
+        if let Some(kernel) = read_unpacked(&entry.name, &directory) {
+            return Ok(kernel);
+        }
+        let mirrors = Mirrors::of_this_machine().map_err(|error| StoreError::Apt {
+            kernel: entry.name.clone(),
+            error,
+        })?;
+        self.unpack(&entry.name, &directory, |work| {
+            pin.package
+                .iter()
+                .map(|package| download(entry, package, &mirrors, work))
+                .collect()
+        })
+    }
+
+    /// The kernel in a package file.
+    ///
+    /// # Errors
+    /// When it can't be unpacked.
+    pub fn from_deb(&self, path: &Path) -> Result<Kernel, StoreError> {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let digest = digest_of(path)?;
+        let directory = self.directory.join(directory_name(&name, &[&digest]));
+        match read_unpacked(&name, &directory) {
+            Some(kernel) => Ok(kernel),
+            None => self.unpack(&name, &directory, |_| Ok(vec![path.to_owned()])),
+        }
+    }
+
+    /// Unpacks what `packages` puts into a work directory and moves it to `directory` in one
+    /// step, so that an interrupted run leaves nothing that looks complete.
+    fn unpack(
+        &self,
+        name: &str,
+        directory: &Path,
+        packages: impl FnOnce(&Path) -> Result<Vec<PathBuf>, StoreError>,
+    ) -> Result<Kernel, StoreError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| StoreError::Io { path, error }
+        };
+        fs::create_dir_all(&self.directory).map_err(failed(&self.directory))?;
+        let work = tempfile::tempdir_in(&self.directory).map_err(failed(&self.directory))?;
+        let unpacked = work.path().join("unpacked");
+        fs::create_dir(&unpacked).map_err(failed(&unpacked))?;
+        let mut release = None;
+        for package in packages(work.path())? {
+            let of = deb::unpack(&package, &unpacked).map_err(|error| StoreError::Deb {
+                kernel: name.to_owned(),
+                error,
+            })?;
+            release = release.or(of);
+        }
+        let release = release
+            .filter(|_| unpacked.join("vmlinuz").exists())
+            .ok_or_else(|| StoreError::NoKernel(name.to_owned()))?;
+        fs::write(unpacked.join("release"), release).map_err(failed(&unpacked))?;
+        // Another process may have been quicker; its result is the same.
+        let moved = fs::rename(&unpacked, directory);
+        match (read_unpacked(name, directory), moved) {
+            (Some(kernel), _) => Ok(kernel),
+            (None, Err(error)) => Err(StoreError::Io {
+                path: directory.to_owned(),
+                error,
+            }),
+            (None, Ok(())) => Err(StoreError::NoKernel(name.to_owned())),
+        }
+    }
+}
+
+fn directory_name(name: &str, digests: &[&str]) -> String {
+    let all = hex(&Sha256::digest(digests.concat()));
+    format!("{name}-{}", &all[..8])
+}
+
+fn read_unpacked(name: &str, directory: &Path) -> Option<Kernel> {
+    let release = fs::read_to_string(directory.join("release")).ok()?;
+    let modules_dir =
+        Some(directory.join("modules")).filter(|path| path.join("modules.builtin").exists());
+    Some(Kernel {
+        name: name.to_owned(),
+        release: Some(release),
+        vmlinuz: directory.join("vmlinuz"),
+        modules_dir,
+    })
+}
+
+fn download(
+    entry: &KernelEntry,
+    package: &PinnedPackage,
+    mirrors: &Mirrors,
+    directory: &Path,
+) -> Result<PathBuf, StoreError> {
+    let named = |error| match error {
+        AptError::Gone(_) => StoreError::Gone {
+            kernel: entry.name.clone(),
+            package: package.name.clone(),
+            version: package.version.clone(),
+        },
+        error => StoreError::Apt {
+            kernel: entry.name.clone(),
+            error,
+        },
+    };
+    let base = mirrors
+        .base(Archive::of_suite(&entry.suite))
+        .map_err(named)?;
+    let file = package.path.rsplit('/').next().unwrap_or(&package.path);
+    let target = directory.join(file);
+    log::info!("downloading {} {}", package.name, package.version);
+    apt::download(
+        &format!("{base}/{}", package.path),
+        &target,
+        &package.sha256,
+    )
+    .map_err(named)?;
+    let found = digest_of(&target)?;
+    if found != package.sha256 {
+        return Err(StoreError::Digest {
+            kernel: entry.name.clone(),
+            package: package.name.clone(),
+            found,
+            expected: package.sha256.clone(),
+        });
+    }
+    Ok(target)
+}
+
+fn digest_of(path: &Path) -> Result<String, StoreError> {
+    let failed = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mut hasher = Sha256::new();
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let length = io::Read::read(&mut file, &mut buffer).map_err(failed)?;
+        if length == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..length]);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_packages_get_another_directory() {
+        assert_ne!(directory_name("6.1", &["a"]), directory_name("6.1", &["b"]));
+        assert!(directory_name("6.1", &["a"]).starts_with("6.1-"));
+    }
+
+    #[test]
+    fn a_version_that_left_the_archive_says_how_to_go_on() {
+        let error = StoreError::Gone {
+            kernel: "7.2".into(),
+            package: "linux-x".into(),
+            version: "7.2.1-1".into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "kernel 7.2: linux-x 7.2.1-1 has left the archive (run: vmtest fetch --update 7.2)"
+        );
+        assert!(error.is_unavailable());
+    }
+
+    #[test]
+    fn a_file_that_is_no_package_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("x.deb");
+        fs::write(&path, b"!<arch>\n").expect("written");
+        let store = Store {
+            directory: directory.path().join("kernels"),
+        };
+        let error = store.from_deb(&path).expect_err("no package").to_string();
+        assert!(error.contains("not a Debian package"), "{error}");
+    }
+}

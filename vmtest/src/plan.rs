@@ -1,0 +1,154 @@
+//! Which scenarios run in which guests: a pure function of kernels and scenarios.
+
+use crate::scenarios::Scenario;
+
+/// A kernel as the plan needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedKernel {
+    /// Name or path.
+    pub name: String,
+    /// Tags of the manifest; none for a kernel given as a file.
+    pub tags: Vec<String>,
+}
+
+/// One boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedGuest {
+    /// Position of its kernel in the list.
+    pub kernel: usize,
+    /// Its name, unique among the guests of that kernel.
+    pub name: String,
+    /// What runs in it, one after another; all need the same guest.
+    pub scenarios: Vec<Scenario>,
+}
+
+/// Plans: scenarios that can share a guest do, and the longest guests come first, so that the
+/// last one to end starts as early as possible.
+#[must_use]
+pub fn plan(kernels: &[PlannedKernel], scenarios: &[Scenario]) -> Vec<PlannedGuest> {
+    let mut guests: Vec<PlannedGuest> = Vec::new();
+    for (index, kernel) in kernels.iter().enumerate() {
+        let mut of_kernel: Vec<PlannedGuest> = Vec::new();
+        for scenario in scenarios
+            .iter()
+            .filter(|scenario| scenario.runs_on(&kernel.name, &kernel.tags))
+        {
+            let roommate = of_kernel.iter_mut().find(|guest| {
+                let first = &guest.scenarios[0];
+                scenario.is_shared && first.is_shared && first.guest() == scenario.guest()
+            });
+            if let Some(guest) = roommate {
+                guest.scenarios.push(scenario.clone());
+                continue;
+            }
+            let name = if scenario.is_shared {
+                shared_name(&of_kernel)
+            } else {
+                scenario.name.clone()
+            };
+            of_kernel.push(PlannedGuest {
+                kernel: index,
+                name,
+                scenarios: vec![scenario.clone()],
+            });
+        }
+        guests.extend(of_kernel);
+    }
+    guests.sort_by_key(|guest| std::cmp::Reverse(weight(guest)));
+    guests
+}
+
+fn shared_name(guests: &[PlannedGuest]) -> String {
+    let count = guests
+        .iter()
+        .filter(|guest| guest.scenarios[0].is_shared)
+        .count();
+    if count == 0 {
+        "shared".to_owned()
+    } else {
+        format!("shared-{}", count + 1)
+    }
+}
+
+fn weight(guest: &PlannedGuest) -> u64 {
+    guest
+        .scenarios
+        .iter()
+        .map(|scenario| scenario.time_limit_s * u64::from(scenario.mode.slowness()))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qemu::argv::Mode;
+
+    fn scenario(name: &str, is_shared: bool, mode: Mode) -> Scenario {
+        Scenario {
+            name: name.into(),
+            summary: String::new(),
+            command: Vec::new(),
+            mode,
+            cpus: 4,
+            memory_mib: 1024,
+            disk: None,
+            kernel_args: Vec::new(),
+            is_shared,
+            time_limit_s: 60,
+            expects: Vec::new(),
+            kernels: Vec::new(),
+            tags: Vec::new(),
+            because: None,
+        }
+    }
+
+    fn kernel(name: &str, tag: &str) -> PlannedKernel {
+        PlannedKernel {
+            name: name.into(),
+            tags: vec![tag.into()],
+        }
+    }
+
+    fn described(guests: &[PlannedGuest]) -> Vec<String> {
+        let names = |guest: &PlannedGuest| {
+            guest
+                .scenarios
+                .iter()
+                .map(|scenario| scenario.name.as_str())
+                .collect::<Vec<_>>()
+                .join("+")
+        };
+        guests
+            .iter()
+            .map(|guest| format!("{} {}: {}", guest.kernel, guest.name, names(guest)))
+            .collect()
+    }
+
+    #[test]
+    fn equal_needs_share_a_boot_and_others_do_not() {
+        let all = [
+            scenario("a", true, Mode::Multi),
+            scenario("b", false, Mode::Multi),
+            scenario("c", true, Mode::Icount),
+            scenario("d", true, Mode::Multi),
+        ];
+        let guests = plan(&[kernel("6.1", "lts")], &all);
+        assert_eq!(
+            described(&guests),
+            ["0 shared-2: c", "0 shared: a+d", "0 b: b"]
+        );
+    }
+
+    #[test]
+    fn a_restricted_scenario_runs_only_where_it_says() {
+        let mut only_rt = scenario("rt", false, Mode::Multi);
+        only_rt.tags = vec!["rt".into()];
+        let guests = plan(&[kernel("6.1", "lts"), kernel("7.3-rt", "rt")], &[only_rt]);
+        assert_eq!(described(&guests), ["1 rt: rt"]);
+    }
+
+    #[test]
+    fn nothing_to_run_is_an_empty_plan() {
+        assert!(plan(&[], &[scenario("a", true, Mode::Multi)]).is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+//! `junit.xml`: a suite a kernel, a case a scenario.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::{RunResult, ScenarioResult};
+use crate::outcome::Outcome;
+
+/// Renders it.
+pub fn render(run: &RunResult) -> String {
+    let mut report = Report::new("vmtest");
+    report.set_time(Duration::from_millis(run.duration_ms));
+    let mut kernels: Vec<&str> = Vec::new();
+    for result in &run.scenarios {
+        if !kernels.contains(&result.kernel.as_str()) {
+            kernels.push(&result.kernel);
+        }
+    }
+    for kernel in kernels {
+        let mut suite = TestSuite::new(kernel);
+        for result in run
+            .scenarios
+            .iter()
+            .filter(|result| result.kernel == kernel)
+        {
+            suite.add_test_case(case(result));
+        }
+        report.add_test_suite(suite);
+    }
+    report
+        .to_string()
+        .expect("a report of valid text serializes")
+}
+
+fn case(result: &ScenarioResult) -> TestCase {
+    let mut case = TestCase::new(result.scenario.as_str(), status(result));
+    case.set_classname(result.kernel.as_str());
+    if let Some(duration_ms) = result.duration_ms {
+        case.set_time(Duration::from_millis(duration_ms));
+    }
+    case.add_property(Property::new("mode", result.mode.name()));
+    for (name, value) in &result.figures {
+        case.add_property(Property::new(name.as_str(), value.to_string()));
+    }
+    let mut said: Vec<String> = result
+        .checks
+        .iter()
+        .map(|check| {
+            format!(
+                "{}: {} {}",
+                if check.passed { "ok" } else { "BROKEN" },
+                check.claim,
+                check.detail
+            )
+        })
+        .collect();
+    said.extend(
+        result
+            .kernel_reports
+            .iter()
+            .map(|report| format!("kernel ({}): {}", report.kind, report.line)),
+    );
+    if !said.is_empty() {
+        case.set_system_out(said.join("\n"));
+    }
+    case
+}
+
+fn status(result: &ScenarioResult) -> TestCaseStatus {
+    let mut status = match result.outcome {
+        Outcome::Passed => return TestCaseStatus::success(),
+        Outcome::Unavailable if result.is_excused => TestCaseStatus::skipped(),
+        Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        // JUnit's "error": the scenario gave no verdict.
+        _ => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    status
+        .set_message(result.detail.as_str())
+        .set_type(result.outcome.word());
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::sample;
+
+    #[test]
+    fn every_outcome_has_its_place() {
+        insta::assert_snapshot!(super::render(&sample::run()));
+    }
+}

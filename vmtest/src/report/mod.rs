@@ -1,0 +1,244 @@
+//! The results of a run, and the files made of them: `results.json`, `junit.xml`, `summary.md`.
+
+mod junit;
+mod summary;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::{
+    kernel_log::Report,
+    outcome::{Check, Outcome},
+    qemu::argv::{Accelerator, Mode},
+};
+
+/// The schema of `results.json`.
+pub const SCHEMA: &str = "vmtest/1";
+
+/// One scenario on one kernel.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScenarioResult {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it isn't passed, one line; empty when it is.
+    pub detail: String,
+    /// Whether its not passing doesn't fail the run: an unavailable kernel that may be.
+    pub is_excused: bool,
+    /// The guest it ran in; null when there was none.
+    pub guest: Option<String>,
+    /// How the guest's time passed.
+    pub mode: Mode,
+    /// Who executed the guest.
+    pub accelerator: Option<Accelerator>,
+    /// Guest time from start to end, where it ended.
+    pub duration_ms: Option<u64>,
+    /// What it checked.
+    pub checks: Vec<Check>,
+    /// What it measured.
+    pub figures: BTreeMap<String, f64>,
+    /// What the kernel reported meanwhile, expected reports too.
+    pub kernel_reports: Vec<Report>,
+    /// Files it left, below its directory.
+    pub files: Vec<String>,
+    /// Its directory, below the output directory.
+    pub directory: Option<PathBuf>,
+    /// What did not work around it, without being its fault.
+    pub troubles: Vec<String>,
+}
+
+/// One boot.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuestResult {
+    /// The kernel's name.
+    pub kernel: String,
+    /// `uname -r` as the guest said it.
+    pub release: Option<String>,
+    /// The guest's name.
+    pub name: String,
+    /// How it ended.
+    pub end: String,
+    /// Host time from QEMU's start to the first message.
+    pub boot_ms: Option<u64>,
+    /// Host time from start to end.
+    pub duration_ms: u64,
+    /// What the kernel reported before the first scenario.
+    pub boot_reports: Vec<Report>,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunResult {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// Host time that it took.
+    pub duration_ms: u64,
+    /// QEMU's version.
+    pub qemu_version: String,
+    /// Guests at once.
+    pub jobs_count: usize,
+    /// Whether the user stopped it; what was not run is not listed.
+    pub is_interrupted: bool,
+    /// How many passed.
+    pub passed_count: usize,
+    /// How many did not, without the excused ones.
+    pub failed_count: usize,
+    /// Kernels that are not to be had and may be so.
+    pub excused_kernels: Vec<String>,
+    /// The scenarios.
+    pub scenarios: Vec<ScenarioResult>,
+    /// The boots.
+    pub guests: Vec<GuestResult>,
+}
+
+impl RunResult {
+    /// Sorts, and counts what is to be counted.
+    pub fn conclude(&mut self) {
+        self.passed_count = self
+            .scenarios
+            .iter()
+            .filter(|result| result.outcome == Outcome::Passed)
+            .count();
+        let is_failure =
+            |result: &&ScenarioResult| result.outcome != Outcome::Passed && !result.is_excused;
+        self.failed_count = self.scenarios.iter().filter(is_failure).count();
+        self.excused_kernels = Vec::new();
+        for result in self.scenarios.iter().filter(|result| result.is_excused) {
+            if !self.excused_kernels.contains(&result.kernel) {
+                self.excused_kernels.push(result.kernel.clone());
+            }
+        }
+    }
+
+    /// The last line of a run's output.
+    #[must_use]
+    pub fn verdict_line(&self) -> String {
+        format!("{} passed, {} failed", self.passed_count, self.failed_count)
+    }
+
+    /// Writes all three files into `directory`.
+    ///
+    /// # Errors
+    /// When one can't be written; with its path.
+    pub fn write(&self, directory: &Path) -> Result<(), (PathBuf, io::Error)> {
+        let json = serde_json::to_string_pretty(self)
+            .expect("plain structs with string keys always serialize");
+        for (name, text) in [
+            ("results.json", json),
+            ("junit.xml", junit::render(self)),
+            ("summary.md", summary::render(self)),
+        ] {
+            let path = directory.join(name);
+            fs::write(&path, text).map_err(|error| (path, error))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::*;
+    use crate::kernel_log::ReportKind;
+
+    fn scenario(kernel: &str, name: &str, outcome: Outcome, detail: &str) -> ScenarioResult {
+        ScenarioResult {
+            kernel: kernel.into(),
+            scenario: name.into(),
+            outcome,
+            detail: detail.into(),
+            is_excused: false,
+            guest: Some("shared".into()),
+            mode: Mode::Multi,
+            accelerator: Some(Accelerator::Tcg),
+            duration_ms: Some(1234),
+            checks: Vec::new(),
+            figures: BTreeMap::new(),
+            kernel_reports: Vec::new(),
+            files: Vec::new(),
+            directory: Some(format!("{kernel}/shared/{name}").into()),
+            troubles: Vec::new(),
+        }
+    }
+
+    /// A run with one of everything.
+    pub fn run() -> RunResult {
+        let mut passed = scenario("6.1", "flood", Outcome::Passed, "");
+        passed.figures.insert("walk_ns".into(), 75_000.0);
+        passed.files.push("walk.rec".into());
+        passed.checks.push(Check {
+            claim: "one walk".into(),
+            passed: true,
+            detail: String::new(),
+        });
+        let mut failed = scenario(
+            "7.3",
+            "flood",
+            Outcome::Failed,
+            "one walk: there were 2 | <&> \\u{1b}",
+        );
+        failed.kernel_reports.push(Report {
+            kind: ReportKind::SoftLockup,
+            line: "watchdog: BUG: soft lockup".into(),
+        });
+        let mut gone = scenario(
+            "5.10.223",
+            "flood",
+            Outcome::Unavailable,
+            "has left the archive",
+        );
+        (
+            gone.is_excused,
+            gone.guest,
+            gone.duration_ms,
+            gone.directory,
+            gone.accelerator,
+        ) = (true, None, None, None, None);
+        let mut run = RunResult {
+            schema: SCHEMA,
+            started_at: "2026-11-23T04:00:00Z".into(),
+            duration_ms: 61_500,
+            qemu_version: "10.0.2".into(),
+            jobs_count: 2,
+            is_interrupted: false,
+            passed_count: 0,
+            failed_count: 0,
+            excused_kernels: Vec::new(),
+            scenarios: vec![
+                passed,
+                scenario("6.1", "kill-9", Outcome::Hung, "no sign of life"),
+                failed,
+                gone,
+            ],
+            guests: Vec::new(),
+        };
+        run.conclude();
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excused_kernel_is_neither_passed_nor_failed_but_named() {
+        let run = sample::run();
+        assert_eq!(run.verdict_line(), "1 passed, 2 failed");
+        assert_eq!(run.excused_kernels, ["5.10.223"]);
+    }
+
+    #[test]
+    fn results_json_has_the_published_fields() {
+        insta::assert_json_snapshot!(sample::run());
+    }
+}

@@ -1,0 +1,115 @@
+//! `summary.md`: the matrix as a table, then what did not pass.
+
+use std::fmt::Write;
+
+use super::{RunResult, ScenarioResult};
+use crate::outcome::Outcome;
+
+/// Renders it.
+pub fn render(run: &RunResult) -> String {
+    let mut text = format!("# vmtest: {}\n\n", run.verdict_line());
+    let seconds = run.duration_ms / 1000;
+    let plural = if run.jobs_count == 1 {
+        "guest"
+    } else {
+        "guests"
+    };
+    line(
+        &mut text,
+        &format!(
+            "{} s, up to {} {plural} at once, QEMU {}.",
+            seconds, run.jobs_count, run.qemu_version
+        ),
+    );
+    if run.is_interrupted {
+        line(
+            &mut text,
+            "\nThe run was interrupted: what is not listed did not run.",
+        );
+    }
+    for kernel in &run.excused_kernels {
+        line(
+            &mut text,
+            &format!("\nUnavailable: kernel {kernel} (which is no failure for this one)."),
+        );
+    }
+    if !run.scenarios.is_empty() {
+        table(&mut text, run);
+    }
+    let failures: Vec<&ScenarioResult> = run
+        .scenarios
+        .iter()
+        .filter(|result| result.outcome != Outcome::Passed && !result.is_excused)
+        .collect();
+    if !failures.is_empty() {
+        line(&mut text, "\n## What did not pass\n");
+        for result in failures {
+            let place = result
+                .directory
+                .as_ref()
+                .map(|path| format!(" (`{}`)", path.display()))
+                .unwrap_or_default();
+            line(
+                &mut text,
+                &format!(
+                    "- **{} on {}: {}.** {}{place}",
+                    result.scenario,
+                    result.kernel,
+                    result.outcome,
+                    cell(&result.detail)
+                ),
+            );
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, content: &str) {
+    writeln!(text, "{content}").expect("a string takes all");
+}
+
+fn table(text: &mut String, run: &RunResult) {
+    let names = |name: fn(&ScenarioResult) -> &str| {
+        let mut all: Vec<&str> = Vec::new();
+        for result in &run.scenarios {
+            if !all.contains(&name(result)) {
+                all.push(name(result));
+            }
+        }
+        all
+    };
+    let kernels = names(|result| &result.kernel);
+    line(text, &format!("\n| scenario | {} |", kernels.join(" | ")));
+    line(text, &format!("|---|{}", "---|".repeat(kernels.len())));
+    for scenario in names(|result| &result.scenario) {
+        let cells: Vec<&str> = kernels
+            .iter()
+            .map(|kernel| {
+                let found = run
+                    .scenarios
+                    .iter()
+                    .find(|result| result.scenario == scenario && result.kernel == *kernel);
+                found.map_or("", |result| result.outcome.word())
+            })
+            .collect();
+        line(text, &format!("| {scenario} | {} |", cells.join(" | ")));
+    }
+}
+
+/// Text from a guest must not end a table's cell or start markup.
+fn cell(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
+        .replace('<', "&lt;")
+        .replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::sample;
+
+    #[test]
+    fn the_matrix_is_a_table_and_every_failure_is_explained() {
+        insta::assert_snapshot!(super::render(&sample::run()));
+    }
+}

@@ -1,0 +1,307 @@
+//! Runs one planned guest. When it dies under a scenario, the rest of its scenarios go into a
+//! fresh one.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use super::{KernelSlot, Runner, collect::Collector};
+use crate::{
+    outcome::{Judgement, Outcome, judge_death},
+    packages::Kernel,
+    plan::PlannedGuest,
+    protocol::{GuestCommand, Job},
+    qemu::{
+        accel::{self, Chosen},
+        argv::{Accelerator, Mode},
+    },
+    report::{GuestResult, ScenarioResult},
+    scenarios::Scenario,
+    vm::{self, End},
+};
+
+/// Runs it, with as many boots as it takes.
+pub fn run(runner: &Runner, planned: &PlannedGuest) {
+    let slot = &runner.kernels[planned.kernel];
+    let line = runner
+        .progress
+        .line(&format!("{} {}", slot.label(), planned.name));
+    line.set("kernel");
+    let kernel = match slot.get() {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            let is_excused = slot.may_be_unavailable && error.is_unavailable();
+            let judgement = Judgement {
+                outcome: Outcome::Unavailable,
+                detail: error.to_string(),
+            };
+            return all(
+                runner,
+                slot,
+                &planned.scenarios,
+                None,
+                &judgement,
+                is_excused,
+            );
+        }
+    };
+    let chosen = match choose(runner, &kernel, planned.scenarios[0].mode) {
+        Ok(chosen) => chosen,
+        Err(why) => {
+            let judgement = Judgement {
+                outcome: Outcome::NotBooted,
+                detail: why,
+            };
+            return all(runner, slot, &planned.scenarios, None, &judgement, false);
+        }
+    };
+    let mut left = &planned.scenarios[..];
+    for boot in 1_u32.. {
+        let name = if boot == 1 {
+            planned.name.clone()
+        } else {
+            format!("{}.{boot}", planned.name)
+        };
+        // Under emulation a vCPU can lose its timer while the kernel boots (seen on 6.1 on a busy
+        // host), which says nothing of any scenario. The attempt stays in the results.
+        let may_boot_again = boot == 1 && chosen.accelerator == Accelerator::Tcg;
+        let attempt = Attempt {
+            name: &name,
+            may_boot_again,
+        };
+        let done_count = boot_once(runner, slot, &kernel, &chosen, &attempt, left, &line);
+        left = &left[done_count..];
+        if left.is_empty() {
+            return;
+        }
+    }
+}
+
+fn choose(runner: &Runner, kernel: &Kernel, mode: Mode) -> Result<Chosen, String> {
+    if mode == Mode::Icount {
+        return Ok(Chosen {
+            accelerator: Accelerator::Tcg,
+            reason: "instruction time is emulated".into(),
+        });
+    }
+    // One at a time: the first probe's answer serves the others.
+    let _turn = runner
+        .accel_turn
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let chosen = accel::choose(runner.accel, kernel, runner.is_interrupted)
+        .map_err(|error| error.to_string())?;
+    runner.say_once(&format!(
+        "accelerator {}: {}",
+        chosen.accelerator.name(),
+        chosen.reason
+    ));
+    Ok(chosen)
+}
+
+/// Gives all these scenarios the same judgement.
+fn all(
+    runner: &Runner,
+    slot: &KernelSlot,
+    scenarios: &[Scenario],
+    guest: Option<&str>,
+    judgement: &Judgement,
+    is_excused: bool,
+) {
+    for scenario in scenarios {
+        let mut result = blank(slot, scenario, judgement);
+        result.guest = guest.map(str::to_owned);
+        result.is_excused = is_excused;
+        runner.record(result);
+    }
+}
+
+/// A result with nothing but a judgement.
+pub(super) fn blank(
+    slot: &KernelSlot,
+    scenario: &Scenario,
+    judgement: &Judgement,
+) -> ScenarioResult {
+    ScenarioResult {
+        kernel: slot.label().to_owned(),
+        scenario: scenario.name.clone(),
+        outcome: judgement.outcome,
+        detail: judgement.detail.clone(),
+        is_excused: false,
+        guest: None,
+        mode: scenario.mode,
+        accelerator: None,
+        duration_ms: None,
+        checks: Vec::new(),
+        figures: std::collections::BTreeMap::new(),
+        kernel_reports: Vec::new(),
+        files: Vec::new(),
+        directory: None,
+        troubles: Vec::new(),
+    }
+}
+
+/// One boot of a planned guest.
+struct Attempt<'a> {
+    name: &'a str,
+    may_boot_again: bool,
+}
+
+/// Boots once; returns how many of the scenarios have a result now (all, when the run was
+/// interrupted).
+fn boot_once(
+    runner: &Runner,
+    slot: &KernelSlot,
+    kernel: &Kernel,
+    chosen: &Chosen,
+    attempt: &Attempt,
+    scenarios: &[Scenario],
+    line: &crate::progress::Line,
+) -> usize {
+    let name = attempt.name;
+    let relative: PathBuf = [slot.label(), name].iter().collect();
+    let directory = runner.out.join(&relative);
+    if let Err(error) = fs::create_dir_all(&directory) {
+        let judgement = Judgement {
+            outcome: Outcome::NotBooted,
+            detail: format!("{}: {error}", directory.display()),
+        };
+        all(runner, slot, scenarios, Some(name), &judgement, false);
+        return scenarios.len();
+    }
+    let spec = scenarios[0].guest();
+    let request = vm::Request {
+        kernel,
+        spec: &spec,
+        accelerator: chosen.accelerator,
+        content: &runner.content,
+        job: job(scenarios),
+        console: directory.join("console.log"),
+        boot_limit: None,
+    };
+    line.set("boot");
+    let began = Instant::now();
+    let mut collector = Collector::new(
+        slot,
+        scenarios,
+        name,
+        &relative,
+        &runner.out,
+        chosen.accelerator,
+    );
+    let end = vm::run(&request, runner.is_interrupted, |message| {
+        if let Some(result) = collector.take(message, line) {
+            runner.record(result);
+        }
+    });
+    let end = end.unwrap_or_else(|error| End::Broken(error.to_string()));
+    runner.results().guests.push(GuestResult {
+        kernel: slot.label().to_owned(),
+        release: collector.release.clone(),
+        name: name.to_owned(),
+        end: end.to_string(),
+        boot_ms: collector.boot.map(milliseconds),
+        duration_ms: milliseconds(began.elapsed()),
+        boot_reports: collector.boot_reports.clone(),
+    });
+    let done_count = match judge_death(&end) {
+        None => scenarios.len(),
+        Some(judgement)
+            if judgement.outcome == Outcome::NotBooted
+                && collector.release.is_none()
+                && attempt.may_boot_again =>
+        {
+            collector.has_failure = true;
+            let label = slot.label();
+            runner.progress.say(&format!(
+                "{label} {name}: {}, booting again",
+                judgement.detail
+            ));
+            0
+        }
+        Some(judgement) => settle(runner, slot, &mut collector, scenarios, name, &judgement),
+    };
+    // A guest that died before its first scenario has been settled as a whole.
+    if end == End::Finished || (end != End::Interrupted && collector.done_count() > 0) {
+        // No scenario may go without a result: a frame can be lost on a serial line.
+        let judgement = Judgement {
+            outcome: Outcome::Lost,
+            detail: "its result did not arrive".into(),
+        };
+        for scenario in collector.missing(done_count) {
+            collector.has_failure = true;
+            all(
+                runner,
+                slot,
+                std::slice::from_ref(scenario),
+                Some(name),
+                &judgement,
+                false,
+            );
+        }
+    }
+    collector.finish(end == End::Finished);
+    done_count
+}
+
+/// Decides who pays for the guest's death; returns how many scenarios have a result now.
+fn settle(
+    runner: &Runner,
+    slot: &KernelSlot,
+    collector: &mut Collector,
+    scenarios: &[Scenario],
+    name: &str,
+    judgement: &Judgement,
+) -> usize {
+    if let Some(result) = collector.die(judgement) {
+        runner.record(result);
+        return collector.done_count();
+    }
+    let done_count = collector.done_count();
+    if done_count == 0 {
+        // It died before the first one began: a fresh guest would do the same.
+        all(runner, slot, scenarios, Some(name), judgement, false);
+        return scenarios.len();
+    }
+    // Between two scenarios, or after the last: the one that ran before left this behind.
+    let last = &scenarios[done_count - 1].name;
+    let mut results = runner.results();
+    let found = results
+        .scenarios
+        .iter_mut()
+        .rev()
+        .find(|result| result.kernel == slot.label() && result.scenario == *last);
+    if let Some(result) = found {
+        result.outcome = judgement.outcome;
+        result.detail = format!("the guest ended after this scenario: {}", judgement.detail);
+        collector.has_failure = true;
+    }
+    drop(results);
+    runner.progress.say(&format!(
+        "{:<12}{:<14}{:<24}  after it had ended: {}",
+        judgement.outcome,
+        slot.label(),
+        last,
+        judgement.detail
+    ));
+    done_count
+}
+
+fn job(scenarios: &[Scenario]) -> Job {
+    let commands = scenarios.iter().map(|scenario| GuestCommand {
+        scenario: scenario.name.clone(),
+        argv: scenario.argv(),
+        time_limit_ms: scenario.time_limit_s * 1000,
+    });
+    Job {
+        commands: commands.collect(),
+        ..Job::default()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

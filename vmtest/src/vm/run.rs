@@ -1,0 +1,279 @@
+//! Runs QEMU and listens to the guest.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use fslockup::frame::Resync;
+
+use super::{
+    End, Request, VmError, disk,
+    end::{Evidence, decide},
+    limits::{Limits, Overrun, Stage, overrun},
+};
+use crate::{
+    image::initramfs,
+    protocol::{Job, Message},
+    qemu::{
+        argv::{self, Console},
+        process::Qemu,
+    },
+};
+
+/// How often limits and interruptions are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// QEMU closes the channel a moment before it has ended.
+const QEMU_END_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs the guest to its end, passing each of its messages on as it comes. Ends early when
+/// `is_interrupted` becomes true.
+///
+/// Whatever happens, QEMU has ended and the run's private files are gone when this returns.
+///
+/// # Errors
+/// When the guest can't be started; how a started one ends is no error.
+pub fn run(
+    request: &Request,
+    is_interrupted: &AtomicBool,
+    mut sink: impl FnMut(Message),
+) -> Result<End, VmError> {
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |error| VmError::Io { what, error }
+    };
+    let directory = tempfile::Builder::new()
+        .prefix("vmtest-")
+        .tempdir()
+        .map_err(io("private directory of the run"))?;
+    let initramfs = directory.path().join("initramfs.cpio");
+    let job = Job {
+        disk_fs: request
+            .spec
+            .disk
+            .as_ref()
+            .map(|disk| disk.fs.name().to_owned()),
+        mode: request.spec.mode.name().to_owned(),
+        ..request.job.clone()
+    };
+    let image = initramfs::build(request.content, job, request.kernel.modules_dir.as_deref())?;
+    fs::write(&initramfs, image).map_err(io("write the guest's image"))?;
+    let disk_image = directory.path().join("disk.img");
+    if let Some(spec) = &request.spec.disk {
+        disk::make(&disk_image, spec.fs, spec.size_mib)?;
+    }
+    let is_shell = request.job.shell.is_some();
+    let console = if is_shell {
+        Console::Terminal
+    } else {
+        Console::File(&request.console)
+    };
+    let mut arguments = argv::machine();
+    arguments.extend(argv::cpu(
+        request.accelerator,
+        request.spec.mode,
+        request.spec.cpus_count,
+    ));
+    arguments.extend(argv::memory(request.spec.memory_mib));
+    let clock_words = argv::clock_words(request.accelerator, request.spec.mode);
+    arguments.extend(argv::kernel(
+        &request.kernel.vmlinuz,
+        &initramfs,
+        clock_words,
+        &request.spec.kernel_args,
+    ));
+    arguments.extend(argv::console(console));
+    if request.spec.disk.is_some() {
+        arguments.extend(argv::disk(&disk_image));
+    }
+    log::debug!("qemu: {arguments:?}");
+    let messages = directory.path().join("qemu.log");
+    let (qemu, socket) = Qemu::start(&arguments, &messages, is_shell).map_err(io("start QEMU"))?;
+    let mut listener = Listener::new(request, qemu);
+    listener.listen(&read_in_thread(socket), is_interrupted, &mut sink);
+    Ok(listener.end(&request.console, &messages))
+}
+
+/// The socket's bytes as they come; the channel's end is the socket's.
+fn read_in_thread(mut socket: UnixStream) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match socket.read(&mut buffer) {
+                Ok(length) if length > 0 => {
+                    if sender.send(buffer[..length].to_vec()).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    });
+    receiver
+}
+
+struct Listener<'a> {
+    request: &'a Request<'a>,
+    job: &'a Job,
+    qemu: Qemu,
+    stage: Stage,
+    stage_began: Instant,
+    last_sign: Instant,
+    frames_count: u64,
+    has_hello: bool,
+    has_bye: bool,
+    is_interrupted: bool,
+    broken: Option<String>,
+    overrun: Option<Overrun>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(request: &'a Request<'a>, qemu: Qemu) -> Self {
+        let now = Instant::now();
+        Self {
+            request,
+            job: &request.job,
+            qemu,
+            stage: Stage::Boot,
+            stage_began: now,
+            last_sign: now,
+            frames_count: 0,
+            has_hello: false,
+            has_bye: false,
+            is_interrupted: false,
+            broken: None,
+            overrun: None,
+        }
+    }
+
+    fn listen(
+        &mut self,
+        bytes: &Receiver<Vec<u8>>,
+        is_interrupted: &AtomicBool,
+        sink: &mut impl FnMut(Message),
+    ) {
+        let mode = self.request.spec.mode;
+        let mut limits = Limits::of(mode);
+        limits.boot = self.request.boot_limit.unwrap_or(limits.boot);
+        let mut frames = Resync::default();
+        while !self.has_bye {
+            match bytes.recv_timeout(TICK) {
+                Ok(chunk) => {
+                    frames.push(&chunk);
+                    while let Some(frame) = frames.next_frame() {
+                        self.frames_count += 1;
+                        match Message::decode(frame) {
+                            Ok(message) => self.take(message, sink),
+                            Err(error) => {
+                                sink(Message::Trouble(format!("result channel: {error}")))
+                            }
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if is_interrupted.load(Ordering::Relaxed) {
+                self.is_interrupted = true;
+                break;
+            }
+            // A shell is as long as its user likes.
+            if self.job.shell.is_none() || self.stage == Stage::Boot {
+                self.overrun = overrun(
+                    &limits,
+                    mode,
+                    self.stage,
+                    self.last_sign.elapsed(),
+                    self.stage_began.elapsed(),
+                );
+            }
+            if self.overrun.is_some() {
+                break;
+            }
+        }
+        if frames.skipped_bytes > 0 {
+            sink(Message::Trouble(format!(
+                "result channel: {} bytes were no frame",
+                frames.skipped_bytes
+            )));
+        }
+    }
+
+    fn take(&mut self, message: Message, sink: &mut impl FnMut(Message)) {
+        self.last_sign = Instant::now();
+        match &message {
+            Message::Hello(_) => {
+                self.has_hello = true;
+                self.enter(Stage::Between);
+            }
+            Message::Started(index) => {
+                let limit_ms = self
+                    .job
+                    .commands
+                    .get(*index)
+                    .map_or(0, |command| command.time_limit_ms);
+                self.enter(Stage::Command(Duration::from_millis(limit_ms)));
+            }
+            Message::Ended(_) => self.enter(Stage::Between),
+            Message::Broken(why) => self.broken = Some(why.clone()),
+            Message::Bye(sent_count) => {
+                self.has_bye = true;
+                // The goodbye itself is not among those it counts.
+                let lost_count = sent_count.saturating_sub(self.frames_count - 1);
+                if lost_count > 0 {
+                    sink(Message::Trouble(format!(
+                        "result channel: {lost_count} frames were lost"
+                    )));
+                }
+            }
+            _ => {}
+        }
+        sink(message);
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.stage_began = Instant::now();
+    }
+
+    fn end(mut self, console: &Path, messages: &Path) -> End {
+        let is_over = self.has_bye || self.is_interrupted || self.overrun.is_some();
+        let qemu_end = if is_over { None } else { self.wait_for_qemu() };
+        self.qemu.kill();
+        if self.is_interrupted {
+            return End::Interrupted;
+        }
+        if self.has_bye && self.broken.is_none() {
+            return End::Finished;
+        }
+        decide(&Evidence {
+            has_hello: self.has_hello,
+            broken: self.broken.clone(),
+            overrun: self.overrun,
+            qemu_end,
+            qemu_messages: &fs::read(messages).unwrap_or_default(),
+            console: &fs::read(console).unwrap_or_default(),
+        })
+    }
+
+    fn wait_for_qemu(&mut self) -> Option<String> {
+        let deadline = Instant::now() + QEMU_END_WAIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.qemu.try_wait() {
+                return Some(status.to_string());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+}

@@ -1,0 +1,300 @@
+//! The harness against real guests: what it says of them must be what was done to them.
+//!
+//! Compiled always, run with the feature `vmtest`. There is no runtime skip: a machine that can't
+//! boot guests fails here. `VMTEST_KERNEL` names the kernel (default: 6.1).
+
+#![cfg_attr(not(feature = "vmtest"), allow(dead_code, unused_imports))]
+
+mod support;
+
+use std::{fs, time::Duration};
+
+use support::{Running, exec, exec_with, kernel, run, vmtest};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// First: without this, nothing else means anything.
+#[cfg_attr(feature = "vmtest", test)]
+fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
+    let scenario = "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"boots\"\nsummary = \"s\"\ncommand = [\"true\"]\n\
+        disk = { fs = \"ext4\", size_mib = 64 }\ntime_limit_s = 30\n";
+    let (output, out) = run(scenario, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let results: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.path().join("results.json")).expect("written"))
+            .expect("JSON");
+    let listed = vmtest()
+        .args(["list", "kernels", "--format", "json"])
+        .output()
+        .expect("runs");
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let guests = results["guests"].as_array().expect("an array");
+    let excused = results["excused_kernels"]
+        .as_array()
+        .expect("an array")
+        .len();
+    assert_eq!(guests.len() + excused, listed.lines().count());
+    let kernels = vmtest::kernels::Kernels::load(None).expect("built in");
+    for guest in guests {
+        let (name, release) = (
+            guest["kernel"].as_str().expect("a name"),
+            guest["release"].as_str().expect("a release"),
+        );
+        let pin = kernels.pin(name).expect("pinned");
+        assert!(
+            pin.package[0].name.ends_with(release),
+            "{name}: {release} is not of {}",
+            pin.package[0].name
+        );
+        assert_eq!(
+            guest["boot_reports"].as_array().map(Vec::len),
+            Some(0),
+            "{guest}"
+        );
+    }
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn exit_codes_and_signals_pass_through() {
+    for (script, code) in [
+        ("true", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", 143),
+        ("no-such-program", 127),
+    ] {
+        let output = exec(&["sh", "-c", script]);
+        assert_eq!(output.status.code(), Some(code), "{script}: {output:?}");
+    }
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn stdout_and_stderr_stay_apart_and_whole() {
+    let script = "i=0; while [ $i -lt 2000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done";
+    let output = exec(&["sh", "-c", script]);
+    let expected = |word: &str| {
+        (0..2000)
+            .map(|i| format!("{word} {i}\n"))
+            .collect::<String>()
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected("out"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected("err"));
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn any_bytes_come_through() {
+    let output = exec(&[
+        "sh",
+        "-c",
+        "head -c 200000 /dev/urandom > /tmp/x; cat /tmp/x; sha256sum < /tmp/x >&2",
+    ]);
+    assert_eq!(output.stdout.len(), 200_000);
+    let told = String::from_utf8_lossy(&output.stderr)
+        .split_whitespace()
+        .next()
+        .expect("a digest")
+        .to_owned();
+    assert_eq!(support::sha256(&output.stdout), told);
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn files_arrive_whole() {
+    let out = tempfile::tempdir().expect("a directory");
+    let script = "mkdir $VMTEST_OUT/d; head -c 300001 /dev/urandom > $VMTEST_OUT/d/f; : > $VMTEST_OUT/empty; sha256sum < $VMTEST_OUT/d/f";
+    let out_dir = out.path().to_str().expect("text");
+    let output = exec_with(&["--out", out_dir], &["sh", "-c", script]);
+    let told = String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .next()
+        .expect("a digest")
+        .to_owned();
+    let file = fs::read(out.path().join("exec/d/f")).expect("arrived");
+    assert_eq!((file.len(), support::sha256(&file)), (300_001, told));
+    assert_eq!(
+        fs::read(out.path().join("exec/empty")).expect("arrived"),
+        b""
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn the_disk_is_a_fresh_file_system_of_the_kind_asked_for() {
+    let output = exec_with(
+        &["--fs", "ext4", "--disk", "64M"],
+        &[
+            "sh",
+            "-c",
+            "grep ' /mnt/disk ' /proc/mounts && echo x > $VMTEST_DISK/x",
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with("/dev/nvme0n1 /mnt/disk ext4 "),
+        "{output:?}"
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn nothing_of_a_command_outlives_it() {
+    let output = exec(&[
+        "sh",
+        "-c",
+        "setsid sleep 1000 & (sleep 1000; echo late) & echo done",
+    ]);
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), &b"done\n"[..])
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn instruction_time_does_not_depend_on_the_host() {
+    let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; cut -d' ' -f1 /proc/uptime";
+    let output = exec_with(&["--mode", "icount"], &["sh", "-c", script]);
+    let uptime: f64 = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .expect("seconds");
+    assert!((0.1..60.0).contains(&uptime), "{uptime}");
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_panic_is_a_panic() {
+    let output = exec(&["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 60"]);
+    support::assert_harness_says(
+        &output,
+        "guest panicked: Kernel panic - not syncing: sysrq triggered crash",
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_guest_that_goes_away_is_lost() {
+    support::assert_harness_says(
+        &exec(&["busybox", "reboot", "-f"]),
+        "guest lost: QEMU ended",
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_killed_qemu_is_lost() {
+    let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
+    support::signal(running.qemu(), "KILL");
+    support::assert_harness_says(
+        &running.wait(SECOND * 20),
+        "guest lost: QEMU ended (signal: 9 (SIGKILL))",
+    );
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_guest_that_falls_silent_is_hung() {
+    let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
+    let qemu = running.qemu();
+    support::signal(qemu, "STOP");
+    support::assert_harness_says(&running.wait(SECOND * 80), "guest hung: ");
+    assert!(!support::is_alive(qemu));
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_program_that_does_not_end_is_timed_out() {
+    let output = exec_with(&["--time-limit", "2s"], &["sleep", "1000"]);
+    support::assert_harness_says(&output, "timed out: sleep did not end in 2s");
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_kernel_that_does_not_boot_is_told_from_a_lost_guest() {
+    // Too little memory to unpack into: the kernel panics before the first message.
+    let output = exec_with(&["--memory", "40M"], &["true"]);
+    support::assert_harness_says(&output, "guest not booted: ");
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn an_interruption_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
+        let (qemu, files) = (running.qemu(), running.private_files());
+        assert!(!files.is_empty());
+        support::signal(running.id(), signal);
+        let output = running.wait(SECOND * 20);
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        assert!(!support::is_alive(qemu), "{signal}");
+        assert!(
+            files.iter().all(|path| !path.exists()),
+            "{signal}: {files:?}"
+        );
+    }
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn qemu_dies_with_a_killed_harness() {
+    let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
+    let qemu = running.qemu();
+    support::signal(running.id(), "KILL");
+    running.wait(SECOND * 20);
+    support::wait_until(SECOND * 10, || !support::is_alive(qemu));
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_death_costs_only_the_scenario_it_happened_in() {
+    let scenario = |name: &str, script: &str| {
+        format!(
+            "[[scenario]]\nname = \"{name}\"\nsummary = \"s\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\nis_shared = true\ntime_limit_s = 30\n"
+        )
+    };
+    let manifest = [
+        "[guest]\nhas_busybox = true\n".to_owned(),
+        scenario("first", "echo hello; : > $VMTEST_OUT/kept"),
+        scenario("dies", "echo last words; echo c > /proc/sysrq-trigger; sleep 60"),
+        scenario("fails", "echo no >&2; exit 3"),
+        scenario("checks", r#"echo '{\"checks\":[{\"claim\":\"one\",\"passed\":false,\"detail\":\"two\"}]}' > $VMTEST_OUT/result.json"#),
+        scenario("last", "true"),
+    ]
+    .concat();
+    let (output, out) = run(&manifest, &["--kernel", &kernel()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.ends_with("\n2 passed, 3 failed\n"), "{stdout}");
+    let results: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.path().join("results.json")).expect("written"))
+            .expect("JSON");
+    let outcomes: Vec<_> = results["scenarios"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {} {}",
+                one["scenario"].as_str().expect("text"),
+                one["outcome"].as_str().expect("text"),
+                one["guest"].as_str().expect("text")
+            )
+        })
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            "first passed shared",
+            "dies panicked shared",
+            "fails failed shared.2",
+            "checks failed shared.2",
+            "last passed shared.2"
+        ]
+    );
+    assert_eq!(results["scenarios"][3]["detail"], "one: two");
+    let read = |path: &str| {
+        fs::read_to_string(out.path().join(kernel()).join(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    assert!(read("shared/console.log").contains("sysrq triggered crash"));
+    assert_eq!(read("shared/dies/stdout"), "last words\n");
+    assert_eq!(read("shared.2/fails/stderr"), "no\n");
+    assert!(read("shared.2/kernel.log").contains("Linux version"));
+    assert_eq!(read("shared/first/kept"), "");
+    let kept = |path: &str| out.path().join(kernel()).join(path).exists();
+    assert!(!kept("shared/first/stdout") && !kept("shared.2/last"));
+    for file in ["junit.xml", "summary.md"] {
+        assert!(
+            fs::read_to_string(out.path().join(file))
+                .expect("written")
+                .contains("panicked"),
+            "{file}"
+        );
+    }
+}
