@@ -7,6 +7,8 @@
 
 /// First field of every record in the ring buffer: what the bytes behind it are.
 pub mod kind {
+    /// Nothing yet: a new element of the map of running walks.
+    pub const NONE: u32 = 0;
     /// A [`WalkRecord`](crate::WalkRecord).
     pub const WALK: u32 = 1;
 }

@@ -52,13 +52,13 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Report walks from this length on
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub walk_threshold: Duration,
     /// How often the map of running walks is read
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, hide = true)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, allow_hyphen_values = true, hide = true)]
     pub poll_period: Duration,
     /// Stop after this time
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// Keep facts and raw records in this file, for `fslockup replay`
     #[arg(long, value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use fslockup_ebpf::kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -166,6 +167,8 @@ impl Pipeline {
     fn running(&mut self, now_ns: u64, record: &[u8]) -> Option<Finding> {
         let walk = match event::decode(record) {
             Ok(Event::Walk(walk)) => walk,
+            // The element is new, and its task has not come to the first field.
+            Err(event::DecodeError::Kind(kind::NONE)) => return None,
             Err(error) => return Some(self.bad_record(error)),
         };
         let walk_ns = now_ns.saturating_sub(walk.start_ns);
@@ -325,10 +328,16 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_filled_in_yet_is_not_a_walk() {
-        let empty = WalkRecord {
+        let begun = WalkRecord {
             start_ns: 0,
             end_ns: 0,
             ..record()
+        };
+        assert_eq!(pipeline().feed(&running(1_000_000_000, &begun)), None);
+        // Seen on 7.3-rt: the walker was preempted before it had written anything.
+        let empty = WalkRecord {
+            kind: kind::NONE,
+            ..begun
         };
         assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), None);
     }

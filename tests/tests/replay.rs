@@ -63,8 +63,8 @@ fn replay(file: &Path, format: Format) -> String {
 
 #[test]
 fn the_corpus_has_every_kernel_of_the_manifest() {
-    let kernels = vmtest::kernels::Kernels::built_in().expect("the manifest");
-    for kernel in kernels.names() {
+    let kernels = vmtest::kernels::Kernels::load(None).expect("the manifest");
+    for kernel in kernels.entries.iter().map(|kernel| &kernel.name) {
         for scenario in ["negative-flood", "running-walk"] {
             let file = corpus().join(kernel).join(format!("{scenario}.recording"));
             assert!(file.exists(), "{}: missing (just corpus)", file.display());

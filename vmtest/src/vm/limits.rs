@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn hung_timed_out_and_not_booted_are_told_apart() {
         let command = Stage::Command(SECOND * 60);
-        assert_eq!(at(Stage::Boot, 80, 80), None);
-        assert_eq!(at(Stage::Boot, 91, 91), Some(Overrun::NotBooted));
+        assert_eq!(at(Stage::Boot, 55, 55), None);
+        assert_eq!(at(Stage::Boot, 61, 61), Some(Overrun::NotBooted));
         assert_eq!(at(command, 41, 50), Some(Overrun::Hung));
         assert_eq!(at(command, 1, 70), None);
         assert_eq!(at(command, 1, 76), Some(Overrun::TimedOut));

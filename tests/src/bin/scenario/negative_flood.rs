@@ -160,6 +160,10 @@ pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
     checks.equal("stderr", ended.stderr.as_str(), "");
     let lost = ended.summary().map(|summary| summary["lost_count"].clone());
     checks.equal("records lost", lost, Some(Value::from(0)));
+    let bad = ended
+        .summary()
+        .map(|summary| summary["bad_records_count"].clone());
+    checks.equal("bad records", bad, Some(Value::from(0)));
 }
 
 fn is_instruction_time() -> bool {

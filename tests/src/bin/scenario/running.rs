@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::{checks::Checks, detector::Detector, kernel, workload};
+use crate::{checks::Checks, detector::Detector, kernel, negative_flood::nothing_lost, workload};
 
 /// Enough for some 20 ms under emulation, against a poll every millisecond.
 const CHILDREN_COUNT: u64 = 200_000;
@@ -16,6 +16,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let finished = detector.wait_for("finished walk", |line| line["state"] == "finished")?;
     let ended = detector.end(Signal::SIGTERM)?;
     checks.equal("walks announced while they ran", ended.running().len(), 1);
+    nothing_lost(checks, &ended);
     checks.equal("walks finished", ended.walks().len(), 1);
     for field in [
         "start_ns", "pid", "tid", "path", "ino", "dev", "trigger", "function",
