@@ -1,6 +1,9 @@
 //! Acts on a plan: loads the programs and attaches them. The only file that talks to aya's loader.
 
-use std::path::Path;
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
@@ -26,7 +29,7 @@ pub const WALK_BYTES: usize = size_of::<WalkRecord>();
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// The process may not load programs.
-    #[error("missing {}: run as root, or give it both", names(.0))]
+    #[error("missing {}: run as root, or with CAP_BPF and CAP_PERFMON", names(.0))]
     Capabilities(Vec<Capability>),
     /// The object as a whole was refused.
     #[error("load: {reason}{hint}")]
@@ -65,7 +68,33 @@ pub struct Attached {
     pub walks: HashMap<MapData, u64, [u8; WALK_BYTES]>,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
-    _programs: Ebpf,
+    programs: Ebpf,
+}
+
+impl Attached {
+    /// How often the kernel left a program out because the same one was already running on that
+    /// CPU, in a task that was preempted there (`recursion_misses` in bpf_prog_show_fdinfo, 5.12;
+    /// before that no run was left out).
+    ///
+    /// # Errors
+    /// When the kernel's account can't be read.
+    pub fn skipped_count(&self) -> std::io::Result<u64> {
+        let mut count = 0;
+        for (_, program) in self.programs.programs() {
+            // Not loaded: it is not the one that was chosen.
+            let Ok(fd) = program.fd() else { continue };
+            let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+            count += parse_skipped(&std::fs::read_to_string(fdinfo)?);
+        }
+        Ok(count)
+    }
+}
+
+fn parse_skipped(fdinfo: &str) -> u64 {
+    fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// Loads and attaches what the plan says; the ring buffer carries the records of finished walks.
@@ -113,7 +142,7 @@ pub fn attach(
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
-        _programs: ebpf,
+        programs: ebpf,
     };
     Ok((attached, records))
 }
@@ -161,7 +190,7 @@ fn attach_probe(
         return Err(AttachError::Refused {
             probe: planned.probe.clone(),
             refused,
-            hint: hint(facts),
+            hint: hint(facts) + &kprobe_hint(facts, &planned.choices),
         });
     }
     let mut lost: Vec<_> = planned
@@ -259,6 +288,19 @@ fn hint(facts: &Facts) -> String {
     }
 }
 
+/// Debian and others added a level 3 to `kernel.perf_event_paranoid`, at which perf events, and with
+/// them kprobes, are left to CAP_SYS_ADMIN whatever CAP_PERFMON says.
+fn kprobe_hint(facts: &Facts, tried: &[Target]) -> String {
+    let is_tried = tried.iter().any(|target| target.via == Via::Kprobe);
+    let may = facts.capabilities.contains(&Capability::CapSysAdmin);
+    match facts.perf_event_paranoid {
+        Some(level) if level >= 3 && is_tried && !may => {
+            format!(" (kernel.perf_event_paranoid is {level}: kprobes need CAP_SYS_ADMIN)")
+        }
+        _ => String::new(),
+    }
+}
+
 /// The kernel's reason in a few words; the verifier's full log goes to the debug log.
 fn reason(error: &ProgramError) -> String {
     log::debug!("{}", chain(error));
@@ -316,4 +358,40 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tests::facts_with;
+
+    fn refusal(capabilities: &[Capability]) -> Option<String> {
+        let facts = Facts {
+            capabilities: capabilities.to_vec(),
+            ..facts_with(&[])
+        };
+        may_load(&facts).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn skipped_runs_are_read_from_fdinfo() {
+        assert_eq!(
+            parse_skipped("pos:\t0\nrun_cnt:\t5\nrecursion_misses:\t3\n"),
+            3
+        );
+        assert_eq!(parse_skipped("pos:\t0\nprog_type:\t26\n"), 0);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_nothing_else() {
+        assert_eq!(refusal(&[Capability::CapSysAdmin]), None);
+        assert_eq!(refusal(&[Capability::CapBpf, Capability::CapPerfmon]), None);
+        let said = refusal(&[Capability::CapPerfmon]).expect("refused");
+        assert!(said.starts_with("missing CAP_BPF: "), "{said}");
+        let said = refusal(&[]).expect("refused");
+        assert!(
+            said.starts_with("missing CAP_BPF and CAP_PERFMON: "),
+            "{said}"
+        );
+    }
 }

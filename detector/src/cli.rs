@@ -93,3 +93,26 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
     Ok(duration)
 }
+
+/// Parses the command line. A mistake becomes one line on stderr: clap explains itself over several,
+/// of which the first names the mistake.
+///
+/// # Errors
+/// The exit code to end with: 0 after `--help` and `--version`, 2 after a mistake.
+pub fn parse<T: Parser>() -> Result<T, u8> {
+    T::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // A closed output is no reason to complain.
+            let _ = error.print();
+            return 0;
+        }
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let name = T::command().get_name().to_owned();
+        eprintln!(
+            "{name}: {} (see {name} --help)",
+            line.trim_start_matches("error: ")
+        );
+        2
+    })
+}

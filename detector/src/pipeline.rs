@@ -64,13 +64,16 @@ pub struct Counts {
     pub unmatched_exits_count: u64,
     /// Walks whose exit was not seen.
     pub missed_exits_count: u64,
+    /// Runs of the programs that the kernel left out, entries or exits.
+    #[serde(default)]
+    pub skipped_count: u64,
 }
 
 impl Counts {
     /// Walks that happened and were not reported.
     #[must_use]
     pub fn lost_count(&self) -> u64 {
-        self.ring_full_count + self.walks_full_count + self.missed_exits_count
+        self.ring_full_count + self.walks_full_count + self.missed_exits_count + self.skipped_count
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the workload and the scenarios share: the workload's own account of what it did.
 
+pub mod workload;
+
 use serde::{Deserialize, Serialize};
 
 /// What `workload watch` prints, one line of JSON for each system call it timed.

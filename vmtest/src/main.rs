@@ -3,7 +3,6 @@
 use std::process::exit;
 
 use anyhow::Result;
-use clap::Parser;
 use vmtest::{
     cli::{Cli, Command},
     commands::{self, COULD_NOT_RUN, HARNESS_FAILED},
@@ -16,7 +15,10 @@ fn main() {
     if guest::is_init() {
         guest::main();
     }
-    let cli = Cli::parse();
+    let cli: Cli = match fslockup::cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => exit(code.into()),
+    };
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
         .format_timestamp(None)

@@ -166,9 +166,7 @@ impl<W: Write> Loop<W> {
             }
         }
         self.drain(records.get_mut())?;
-        let counts = walks::counts(&attached)
-            .map_err(io::Error::other)
-            .map_err(CommandError::io("counters"))?;
+        let counts = walks::counts(&attached).map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,7 @@
 //! Reads the programs' maps while they are attached.
 
-use aya::maps::MapError;
+use std::io;
+
 use fslockup_ebpf::count;
 
 use crate::{
@@ -24,9 +25,10 @@ pub fn running(attached: &Attached) -> Vec<Input> {
 }
 
 /// The counters, summed over CPUs.
-pub fn counts(attached: &Attached) -> Result<Counts, MapError> {
-    let sum = |index: u32| -> Result<u64, MapError> {
-        Ok(attached.counters.get(&index, 0)?.iter().sum())
+pub fn counts(attached: &Attached) -> io::Result<Counts> {
+    let sum = |index: u32| -> io::Result<u64> {
+        let per_cpu = attached.counters.get(&index, 0).map_err(io::Error::other)?;
+        Ok(per_cpu.iter().sum())
     };
     Ok(Counts {
         end_ns: clock::monotonic_ns(),
@@ -36,5 +38,6 @@ pub fn counts(attached: &Attached) -> Result<Counts, MapError> {
         walks_full_count: sum(count::WALKS_FULL)?,
         unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
         missed_exits_count: sum(count::MISSED_EXITS)?,
+        skipped_count: attached.skipped_count()?,
     })
 }

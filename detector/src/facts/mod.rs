@@ -71,6 +71,8 @@ pub struct Facts {
     /// Mode of kernel lockdown (kernel_lockdown(7)): `none`, `integrity`, `confidentiality`;
     /// null where it can't be read.
     pub lockdown: Option<String>,
+    /// `kernel.perf_event_paranoid`; null where it can't be read.
+    pub perf_event_paranoid: Option<i32>,
     /// The type information used, and what was found in it.
     pub btf: BtfFacts,
     /// The functions of the probe table.
@@ -144,6 +146,7 @@ pub fn read<'a>(
         cpus_count: std::thread::available_parallelism().map_or(1, Into::into),
         capabilities: system::effective_capabilities(),
         lockdown: system::lockdown(),
+        perf_event_paranoid: system::perf_event_paranoid(),
         functions,
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
@@ -173,6 +176,7 @@ pub(crate) mod tests {
             cpus_count: 4,
             capabilities: vec![Capability::CapSysAdmin],
             lockdown: Some("none".to_owned()),
+            perf_event_paranoid: Some(2),
             btf: BtfFacts {
                 source: KERNEL_BTF.to_owned(),
             },

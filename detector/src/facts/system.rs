@@ -88,6 +88,11 @@ fn parse_lockdown(text: &str) -> Option<String> {
     Some(rest.split_once(']')?.0.to_owned())
 }
 
+pub(super) fn perf_event_paranoid() -> Option<i32> {
+    let text = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?;
+    text.trim().parse().ok()
+}
+
 /// `/proc/sys/fs/dentry-state` (proc_sys_fs(5); the last field since af0c9af1b3f6, 5.0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DentryState {

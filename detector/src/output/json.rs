@@ -113,6 +113,7 @@ struct Lost {
     ring_full_count: u64,
     walks_full_count: u64,
     missed_exits_count: u64,
+    skipped_count: u64,
 }
 
 /// The session as a line.
@@ -200,6 +201,7 @@ fn summary(found: &Summary) -> SummaryBody {
             ring_full_count: counts.ring_full_count,
             walks_full_count: counts.walks_full_count,
             missed_exits_count: counts.missed_exits_count,
+            skipped_count: counts.skipped_count,
         },
         bad_records_count: *bad_records_count,
     }

@@ -3,17 +3,19 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use anyhow::Context as _;
-use fslockup_tests::TimedCall;
+use fslockup_tests::workload;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
 const DIR: &str = "/mnt/disk/spool";
+const COUNT: u64 = 300_000;
 
 fn main() -> anyhow::Result<()> {
     let mut detector = Command::new("fslockup")
@@ -28,47 +30,23 @@ fn main() -> anyhow::Result<()> {
     if let Some(line) = lines.next() {
         println!("{}", line?);
     }
-    let count = "300000";
-    run(
-        "a program looks up names that do not exist, over and over",
-        &["workload", "flood", "--dir", DIR, "--count", count],
-    )?;
-    watch()?;
+    let dir = Path::new(DIR);
+    println!("\n# a program looks up names that do not exist, over and over");
+    println!("$ workload flood --dir {DIR} --count {COUNT}");
+    print!("{}", workload::flood(dir, COUNT, 1)?);
+    println!("\n# another one puts a watch on that directory\n$ workload watch --dir {DIR}");
+    for call in workload::watch(dir, &[])? {
+        println!(
+            "{} returned after {} µs\n",
+            call.syscall,
+            call.call_ns() / 1_000
+        );
+    }
     end(&detector)?;
     for line in lines {
         println!("{}", line?);
     }
     anyhow::ensure!(detector.wait()?.success(), "fslockup failed");
-    Ok(())
-}
-
-fn run(why: &str, command: &[&str]) -> anyhow::Result<()> {
-    println!("\n# {why}\n$ {}", command.join(" "));
-    let status = Command::new(command[0])
-        .args(&command[1..])
-        .status()
-        .with_context(|| command.join(" "))?;
-    anyhow::ensure!(status.success(), "{} failed", command.join(" "));
-    Ok(())
-}
-
-fn watch() -> anyhow::Result<()> {
-    println!("\n# another one puts a watch on that directory\n$ workload watch --dir {DIR}");
-    let output = Command::new("workload")
-        .args(["watch", "--dir", DIR])
-        .output()
-        .context("workload watch")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "workload watch: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let call: TimedCall = serde_json::from_slice(&output.stdout)?;
-    println!(
-        "{} returned after {} µs\n",
-        call.syscall,
-        call.call_ns() / 1_000
-    );
     Ok(())
 }
 

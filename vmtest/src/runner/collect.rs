@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{KernelSlot, guest::blank};
+use super::KernelSlot;
 use crate::{
     artifacts::Files,
     kernel_log::{self, Record, Report},
@@ -21,6 +21,31 @@ use crate::{
 
 /// A scenario's verdict on itself.
 const FINDINGS: &str = "result.json";
+
+/// A result with nothing but a judgement.
+pub(super) fn blank(
+    slot: &KernelSlot,
+    scenario: &Scenario,
+    judgement: &Judgement,
+) -> ScenarioResult {
+    ScenarioResult {
+        kernel: slot.label().to_owned(),
+        scenario: scenario.name.clone(),
+        outcome: judgement.outcome,
+        detail: judgement.detail.clone(),
+        is_excused: false,
+        guest: None,
+        mode: scenario.mode,
+        accelerator: None,
+        duration_ms: None,
+        checks: Vec::new(),
+        figures: std::collections::BTreeMap::new(),
+        kernel_reports: Vec::new(),
+        files: Vec::new(),
+        directory: None,
+        troubles: Vec::new(),
+    }
+}
 
 /// The scenario that runs.
 struct Current {

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{KernelSlot, Runner, collect::Collector};
+use super::{
+    KernelSlot, Runner,
+    collect::{Collector, blank},
+};
 use crate::{
     outcome::{Judgement, Outcome, judge_death},
     packages::Kernel,
@@ -18,7 +21,7 @@ use crate::{
         accel::{self, Chosen},
         argv::{Accelerator, Mode},
     },
-    report::{GuestResult, ScenarioResult},
+    report::GuestResult,
     scenarios::Scenario,
     vm::{self, End},
 };
@@ -116,31 +119,6 @@ fn all(
         result.guest = guest.map(str::to_owned);
         result.is_excused = is_excused;
         runner.record(result);
-    }
-}
-
-/// A result with nothing but a judgement.
-pub(super) fn blank(
-    slot: &KernelSlot,
-    scenario: &Scenario,
-    judgement: &Judgement,
-) -> ScenarioResult {
-    ScenarioResult {
-        kernel: slot.label().to_owned(),
-        scenario: scenario.name.clone(),
-        outcome: judgement.outcome,
-        detail: judgement.detail.clone(),
-        is_excused: false,
-        guest: None,
-        mode: scenario.mode,
-        accelerator: None,
-        duration_ms: None,
-        checks: Vec::new(),
-        figures: std::collections::BTreeMap::new(),
-        kernel_reports: Vec::new(),
-        files: Vec::new(),
-        directory: None,
-        troubles: Vec::new(),
     }
 }
 

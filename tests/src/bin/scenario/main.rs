@@ -1,6 +1,7 @@
 //! What runs inside a guest: each scenario provokes something for real, lets `fslockup` see it,
 //! and holds what it said against the workload's own account.
 
+mod capabilities;
 mod checks;
 mod detector;
 mod errors;
@@ -8,10 +9,10 @@ mod kernel;
 mod kill;
 mod lockdown;
 mod negative_flood;
+mod paths;
 mod quiet;
 mod removal;
 mod running;
-mod workload;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("running-walk", running::scenario),
     ("clean-stop", kill::clean_stop),
     ("kill-9", kill::kill_9),
+    ("paths", paths::scenario),
+    ("capabilities", capabilities::scenario),
     ("errors", errors::scenario),
     ("lockdown", lockdown::scenario),
 ];

@@ -2,14 +2,14 @@
 
 use std::{fs, path::Path};
 
-use fslockup_tests::TimedCall;
+use fslockup_tests::{TimedCall, workload};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
     checks::Checks,
     detector::{self, Detector, Ended},
-    kernel, workload,
+    kernel,
 };
 
 /// Children of the smaller directory; the larger one has four times as many.

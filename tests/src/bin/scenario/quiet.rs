@@ -1,5 +1,6 @@
 //! What must not be reported.
 
+use fslockup_tests::workload;
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -7,7 +8,6 @@ use crate::{
     detector::{self, Detector, Ended},
     kernel,
     negative_flood::nothing_lost,
-    workload,
 };
 
 /// A flood that nobody watches is no walk.

@@ -4,7 +4,7 @@
 use std::{fs::File, path::Path};
 
 use anyhow::Context as _;
-use fslockup_tests::TimedCall;
+use fslockup_tests::{TimedCall, workload};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     detector::{self, Detector},
     kernel,
     negative_flood::nothing_lost,
-    workload,
 };
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {

@@ -1,8 +1,9 @@
 //! A walk is reported while it runs: a host that is reset never reaches the end of one.
 
+use fslockup_tests::workload;
 use nix::sys::signal::Signal;
 
-use crate::{checks::Checks, detector::Detector, kernel, negative_flood::nothing_lost, workload};
+use crate::{checks::Checks, detector::Detector, kernel, negative_flood::nothing_lost};
 
 /// Enough for some 20 ms under emulation, against a poll every millisecond.
 const CHILDREN_COUNT: u64 = 200_000;

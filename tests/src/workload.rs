@@ -1,0 +1,39 @@
+//! The workload program, run as a process of its own: its pid and name are what the detector must
+//! find.
+
+use std::{ffi::OsStr, path::Path, process::Command};
+
+use anyhow::Context as _;
+
+use crate::TimedCall;
+
+/// Looks up `count` names that don't exist; what the program said.
+///
+/// # Errors
+/// When the program fails.
+pub fn flood(dir: &Path, count: u64, seed: u64) -> anyhow::Result<String> {
+    let (count, seed) = (count.to_string(), seed.to_string());
+    call("flood", dir, &["--count", &count, "--seed", &seed])
+}
+
+/// Puts a watch on a directory; the system calls it timed.
+///
+/// # Errors
+/// When the program fails.
+pub fn watch(dir: &Path, options: &[&str]) -> anyhow::Result<Vec<TimedCall>> {
+    call("watch", dir, options)?
+        .lines()
+        .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+        .collect()
+}
+
+fn call(what: &str, dir: &Path, options: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("workload")
+        .args([OsStr::new(what), OsStr::new("--dir"), dir.as_os_str()])
+        .args(options)
+        .output()
+        .with_context(|| format!("workload {what}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "workload {what}: {said}");
+    Ok(String::from_utf8(output.stdout)?)
+}
