@@ -94,8 +94,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Parses the command line. A mistake becomes one line on stderr: clap explains itself over several,
-/// of which the first names the mistake.
+/// Parses the command line. A mistake becomes one line on stderr: clap explains itself over several
+/// paragraphs, of which the first names the mistake.
 ///
 /// # Errors
 /// The exit code to end with: 0 after `--help` and `--version`, 2 after a mistake.
@@ -107,7 +107,8 @@ pub fn parse<T: Parser>() -> Result<T, u8> {
             return 0;
         }
         let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let line = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let name = T::command().get_name().to_owned();
         eprintln!(
             "{name}: {} (see {name} --help)",

@@ -41,7 +41,12 @@ fn replay_mistake(bytes: &[u8]) -> String {
 fn options_that_do_not_exist_are_named() {
     assert!(mistake(&["run", "--walk-treshold", "1ms"]).contains("'--walk-treshold'"));
     assert!(mistake(&["walk"]).contains("'walk'"));
-    assert!(mistake(&["run", "--format", "xml"]).contains("'xml'"));
+    let said = mistake(&["run", "--format", "xml"]);
+    assert!(
+        said.contains("'xml'") && said.contains("text, json"),
+        "{said}"
+    );
+    assert!(mistake(&["replay"]).contains("<FILE>"));
 }
 
 #[test]

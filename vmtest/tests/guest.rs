@@ -54,6 +54,40 @@ fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
     }
 }
 
+/// Two kernels whose pinned version the archive doesn't have, one of which may go.
+#[cfg_attr(feature = "vmtest", test)]
+fn a_kernel_that_left_the_archive_is_named_and_fails_unless_it_may_go() {
+    let scenario =
+        "[[scenario]]\nname = \"s\"\nsummary = \"s\"\ncommand = [\"true\"]\ntime_limit_s = 30\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let manifest = directory.path().join("kernels.toml");
+    let (mut kernels, mut lock) = (String::new(), String::new());
+    for (name, may_go) in [("gone", false), ("may-go", true)] {
+        kernels += &format!(
+            "[[kernel]]\nname = \"{name}\"\nsuite = \"bookworm-security\"\npackages = ['linux-image-{name}']\n\
+             tags = []\nreason = \"It is gone.\"\nmay_be_unavailable = {may_go}\n"
+        );
+        lock += &format!(
+            "[[kernel]]\nname = \"{name}\"\n[[kernel.package]]\nname = \"linux-image-{name}\"\nversion = \"0.1\"\n\
+             path = \"pool/updates/main/l/linux/linux-image-{name}_0.1_amd64.deb\"\nsize_bytes = 1\nsha256 = \"{:064}\"\n",
+            0
+        );
+    }
+    fs::write(&manifest, kernels).expect("written");
+    fs::write(manifest.with_extension("lock"), lock).expect("written");
+    let manifest = manifest.to_str().expect("text");
+
+    let (output, _out) = run(scenario, &["--kernels", manifest]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.contains("0 passed, 1 failed"), "{said}");
+    assert!(said.contains("unavailable: may-go"), "{said}");
+    assert!(said.contains("vmtest fetch --update gone"), "{said}");
+
+    let (output, _out) = run(scenario, &["--kernels", manifest, "--kernel", "may-go"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
 #[cfg_attr(feature = "vmtest", test)]
 fn exit_codes_and_signals_pass_through() {
     for (script, code) in [

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{INTERRUPTED, guest};
+use super::{COULD_NOT_RUN, INTERRUPTED, guest};
 use crate::{
     cli::RunArgs,
     image::{Content, busybox},
@@ -172,6 +172,11 @@ fn conclude(result: &RunResult, out: &Path) -> i32 {
     println!("{}", result.verdict_line());
     match (result.is_interrupted, result.failed_count) {
         (true, _) => INTERRUPTED,
+        // All that was asked for may go, and has gone: that is no pass.
+        (false, 0) if result.passed_count == 0 => {
+            eprintln!("vmtest: nothing ran: no kernel was available");
+            COULD_NOT_RUN
+        }
         (false, 0) => 0,
         (false, _) => 1,
     }
