@@ -16,7 +16,7 @@ use crate::{
     packages::{Kernel, store::Store},
     qemu::{
         accel::{self, Chosen},
-        argv::{Accelerator, Mode},
+        argv::Mode,
         version,
     },
     scenarios::Scenarios,
@@ -58,10 +58,7 @@ pub fn prepare(
         &Store::default(),
     )?;
     let chosen = match arguments.mode {
-        Mode::Icount => Chosen {
-            accelerator: Accelerator::Tcg,
-            reason: "instruction time is emulated".into(),
-        },
+        Mode::Icount => Chosen::for_instruction_time(),
         Mode::Multi => accel::choose(arguments.accel.accel, &kernel, is_interrupted)?,
     };
     let directory = bin_dir(&arguments.accel)?;

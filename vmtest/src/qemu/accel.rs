@@ -41,6 +41,17 @@ pub struct Chosen {
     pub reason: String,
 }
 
+impl Chosen {
+    /// What a guest in instruction time runs on, whatever was asked for.
+    #[must_use]
+    pub fn for_instruction_time() -> Self {
+        Self {
+            accelerator: Accelerator::Tcg,
+            reason: "instruction time is emulated".into(),
+        }
+    }
+}
+
 /// KVM was asked for and doesn't work.
 #[derive(Debug, thiserror::Error)]
 #[error("--accel kvm: {0} (use --accel tcg)")]

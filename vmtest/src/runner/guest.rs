@@ -85,10 +85,7 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
 
 fn choose(runner: &Runner, kernel: &Kernel, mode: Mode) -> Result<Chosen, String> {
     if mode == Mode::Icount {
-        return Ok(Chosen {
-            accelerator: Accelerator::Tcg,
-            reason: "instruction time is emulated".into(),
-        });
+        return Ok(Chosen::for_instruction_time());
     }
     // One at a time: the first probe's answer serves the others.
     let _turn = runner

@@ -18,7 +18,10 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::kernel::{PATIENCE, out_dir};
+use crate::{
+    checks::Checks,
+    kernel::{PATIENCE, out_dir},
+};
 
 /// A running `fslockup run --format json`.
 pub struct Detector {
@@ -150,6 +153,18 @@ impl Ended {
     pub fn summary(&self) -> Option<&Value> {
         self.lines.last().filter(|line| line["type"] == "summary")
     }
+}
+
+/// The summary is there and counts no loss.
+pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
+    checks.equal("exit code", ended.code, Some(0));
+    checks.equal("stderr", ended.stderr.as_str(), "");
+    let lost = ended.summary().map(|summary| summary["lost_count"].clone());
+    checks.equal("records lost", lost, Some(Value::from(0)));
+    let bad = ended
+        .summary()
+        .map(|summary| summary["bad_records_count"].clone());
+    checks.equal("bad records", bad, Some(Value::from(0)));
 }
 
 /// Any other call of `fslockup`, to its end.

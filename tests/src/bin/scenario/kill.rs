@@ -4,9 +4,8 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector},
+    detector::{self, Detector, nothing_lost},
     kernel,
-    negative_flood::nothing_lost,
 };
 
 const KINDS: [&str; 2] = ["fentry", "kprobe"];

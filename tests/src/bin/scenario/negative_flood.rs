@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, Ended},
+    detector::{self, Detector, nothing_lost},
     kernel,
 };
 
@@ -24,18 +24,8 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         kernel::out_dir().join("facts.json"),
         serde_json::to_vec_pretty(&detector::check()?)?,
     )?;
-    let small = walk_of(
-        checks,
-        "small",
-        CHILDREN_COUNT,
-        &["--walk-threshold", "100us"],
-    )?;
-    let large = walk_of(
-        checks,
-        "large",
-        4 * CHILDREN_COUNT,
-        &["--walk-threshold", "100us"],
-    )?;
+    let small = walk_of(checks, "small", CHILDREN_COUNT, None)?;
+    let large = walk_of(checks, "large", 4 * CHILDREN_COUNT, None)?;
     let ratio = large / small;
     checks.figure("walk_ratio_4n_to_n", ratio);
     checks.that(
@@ -48,31 +38,29 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// The same through breakpoints, on a kernel that would let us do better.
 pub fn with_kprobes(checks: &mut Checks) -> anyhow::Result<()> {
-    walk_of(
-        checks,
-        "kprobe",
-        CHILDREN_COUNT,
-        &["--walk-threshold", "100us", "--force-target", "kprobe"],
-    )
-    .map(drop)
+    walk_of(checks, "kprobe", CHILDREN_COUNT, Some("kprobe")).map(drop)
 }
 
 /// The shortest walk of several watches that come and go: under PREEMPT_RT a walk can be preempted,
 /// which stretches it.
-fn walk_of(checks: &mut Checks, name: &str, count: u64, options: &[&str]) -> anyhow::Result<f64> {
+fn walk_of(
+    checks: &mut Checks,
+    name: &str,
+    count: u64,
+    forced: Option<&str>,
+) -> anyhow::Result<f64> {
     let dir = kernel::new_dir(&format!("flood-{name}"))?;
     workload::flood(&dir, count, 1)?;
-    let detector = Detector::start(options)?;
+    let mut options = vec!["--walk-threshold", "100us"];
+    if let Some(kind) = forced {
+        options.extend(["--force-target", kind]);
+    }
+    let detector = Detector::start(&options)?;
     let via = detector.facts["attached"]["probes"][0]["targets"][0]["via"].clone();
-    let expected_via = if options.contains(&"kprobe") {
-        "kprobe"
-    } else {
-        "fentry"
-    };
     checks.equal(
         "the walk is seen through",
         via.as_str().unwrap_or_default(),
-        expected_via,
+        forced.unwrap_or("fentry"),
     );
     let mut calls = Vec::new();
     for _ in 0..WATCHES_COUNT {
@@ -152,18 +140,6 @@ fn right_walk(
         .as_u64()
         .map(precise)
         .ok_or_else(|| anyhow::anyhow!("no length: {found}"))
-}
-
-/// The summary is there and counts no loss.
-pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
-    checks.equal("exit code", ended.code, Some(0));
-    checks.equal("stderr", ended.stderr.as_str(), "");
-    let lost = ended.summary().map(|summary| summary["lost_count"].clone());
-    checks.equal("records lost", lost, Some(Value::from(0)));
-    let bad = ended
-        .summary()
-        .map(|summary| summary["bad_records_count"].clone());
-    checks.equal("bad records", bad, Some(Value::from(0)));
 }
 
 fn is_instruction_time() -> bool {

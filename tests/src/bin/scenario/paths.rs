@@ -6,7 +6,11 @@ use fslockup_tests::workload;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{checks::Checks, detector::Detector, kernel, negative_flood::nothing_lost};
+use crate::{
+    checks::Checks,
+    detector::{Detector, nothing_lost},
+    kernel,
+};
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let top = kernel::new_dir("paths")?;

@@ -5,9 +5,8 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, Ended},
+    detector::{self, Detector, Ended, nothing_lost},
     kernel,
-    negative_flood::nothing_lost,
 };
 
 /// A flood that nobody watches is no walk.

@@ -9,9 +9,8 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector},
+    detector::{self, Detector, nothing_lost},
     kernel,
-    negative_flood::nothing_lost,
 };
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {

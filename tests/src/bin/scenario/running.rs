@@ -3,7 +3,11 @@
 use fslockup_tests::workload;
 use nix::sys::signal::Signal;
 
-use crate::{checks::Checks, detector::Detector, kernel, negative_flood::nothing_lost};
+use crate::{
+    checks::Checks,
+    detector::{Detector, nothing_lost},
+    kernel,
+};
 
 /// Enough for some 20 ms under emulation, against a poll every millisecond.
 const CHILDREN_COUNT: u64 = 200_000;
