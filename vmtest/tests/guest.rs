@@ -272,10 +272,12 @@ fn a_death_costs_only_the_scenario_it_happened_in() {
             "[[scenario]]\nname = \"{name}\"\nsummary = \"s\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\nis_shared = true\ntime_limit_s = 30\n"
         )
     };
+    // The pause before the crash: what a program wrote is with the host only once PID 1 has read the
+    // pipe, and a panic doesn't wait for that.
     let manifest = [
         "[guest]\nhas_busybox = true\n".to_owned(),
         scenario("first", "echo hello; : > $VMTEST_OUT/kept"),
-        scenario("dies", "echo last words; echo c > /proc/sysrq-trigger; sleep 60"),
+        scenario("dies", "echo last words; sleep 2; echo c > /proc/sysrq-trigger; sleep 60"),
         scenario("fails", "echo no >&2; exit 3"),
         scenario("checks", r#"echo '{\"checks\":[{\"claim\":\"one\",\"passed\":false,\"detail\":\"two\"}]}' > $VMTEST_OUT/result.json"#),
         scenario("last", "true"),
