@@ -11,6 +11,14 @@ pub mod kind {
     pub const NONE: u32 = 0;
     /// A [`WalkRecord`](crate::WalkRecord).
     pub const WALK: u32 = 1;
+    /// A [`WaitRecord`](crate::WaitRecord).
+    pub const WAIT: u32 = 2;
+    /// A [`StallRecord`](crate::StallRecord).
+    pub const STALL: u32 = 3;
+    /// A [`SyscallRecord`](crate::SyscallRecord).
+    pub const SYSCALL: u32 = 4;
+    /// A [`ReleaseRecord`](crate::ReleaseRecord).
+    pub const RELEASE: u32 = 5;
 }
 
 /// Longest name of one path component (`NAME_MAX` in limits.h).
@@ -92,6 +100,213 @@ pub struct WalkRecord {
 
 const _: () = assert!(size_of::<WalkRecord>() == 120 + PATH_BYTES);
 
+/// How a wait was seen, and with it what it does to its CPU.
+pub mod wait_how {
+    /// The queued spinlock's slowpath: the CPU spins, with preemption off.
+    pub const SPIN: u32 = 1;
+    /// A spinlock that sleeps (PREEMPT_RT): the CPU is free.
+    pub const SLEEP: u32 = 2;
+}
+
+/// Return addresses kept of a waiter's stack.
+pub const STACK_DEPTH: usize = 24;
+
+/// One wait for a spinlock that was longer than the threshold.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct WaitRecord {
+    /// [`kind::WAIT`].
+    pub kind: u32,
+    /// [`wait_how`].
+    pub how: u32,
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When the waiter found the lock taken, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// When it got the lock, CLOCK_MONOTONIC.
+    pub end_ns: u64,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Thread id in the initial namespace; 0 is a CPU's idle task (an interrupt waited there).
+    pub tid: u32,
+    /// CPU at the start.
+    pub cpu: u32,
+    /// Bytes used in `stack`; negative: an errno.
+    pub stack_bytes: i32,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// Return addresses, innermost first.
+    pub stack: [u64; STACK_DEPTH],
+}
+
+const _: () = assert!(size_of::<WaitRecord>() == 64 + STACK_DEPTH * 8);
+
+/// What a CPU was inside of, with preemption off, while tasks waited for it.
+pub mod section {
+    /// A walk.
+    pub const WALK: u32 = 1;
+    /// A wait for a spinlock.
+    pub const WAIT: u32 = 2;
+}
+
+/// [`StallRecord::flags`]: the task was runnable before the kernel side took note of wakeups, so
+/// the delay counts from the beginning of the section.
+pub const WAS_RUNNABLE_BEFORE: u32 = 1;
+
+/// A task that got a CPU late because one was inside a walk or a wait.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct StallRecord {
+    /// [`kind::STALL`].
+    pub kind: u32,
+    /// [`section`]: the one with the largest share in the delay.
+    pub behind: u32,
+    /// Lock that was waited for; 0 behind a walk.
+    pub lock_addr: u64,
+    /// From when the delay counts: the wakeup, or the section's start; CLOCK_MONOTONIC.
+    pub queued_ns: u64,
+    /// When the task got a CPU, CLOCK_MONOTONIC.
+    pub running_ns: u64,
+    /// How much of the time between was spent behind sections.
+    pub behind_ns: u64,
+    /// Start of the section named by `behind`, CLOCK_MONOTONIC.
+    pub section_start_ns: u64,
+    /// Its end; the time of this record if it had not ended.
+    pub section_end_ns: u64,
+    /// Process id of the delayed task.
+    pub pid: u32,
+    /// Thread id of the delayed task.
+    pub tid: u32,
+    /// CPU that was inside the section.
+    pub cpu: u32,
+    /// CPU that the task got.
+    pub running_cpu: u32,
+    /// Thread id of the task inside the section.
+    pub behind_tid: u32,
+    /// [`WAS_RUNNABLE_BEFORE`].
+    pub flags: u32,
+    /// The delayed task's name.
+    pub comm: [u8; COMM_BYTES],
+}
+
+const _: () = assert!(size_of::<StallRecord>() == 96);
+
+/// The system calls that are timed.
+pub mod call {
+    /// inotify_add_watch(2).
+    pub const INOTIFY_ADD_WATCH: u32 = 1;
+    /// fanotify_mark(2).
+    pub const FANOTIFY_MARK: u32 = 2;
+    /// fcntl(2) with F_NOTIFY.
+    pub const FCNTL_NOTIFY: u32 = 3;
+}
+
+/// Bytes kept of a path argument, its ending 0 included.
+pub const ARGUMENT_BYTES: usize = 256;
+
+/// A system call that puts a watch, and was slower than the walk threshold.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct SyscallRecord {
+    /// [`kind::SYSCALL`].
+    pub kind: u32,
+    /// [`call`].
+    pub call: u32,
+    /// Entry of the function behind the system call, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Its exit, CLOCK_MONOTONIC.
+    pub end_ns: u64,
+    /// The mask argument.
+    pub mask: u64,
+    /// Id of the task's cgroup in the version 2 hierarchy.
+    pub cgroup_id: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Bytes of the path argument, its ending 0 included; 0: there is none; negative: an errno.
+    pub path_bytes: i32,
+    /// CPU at the exit.
+    pub cpu: u32,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The path argument as the caller gave it.
+    pub path: [u8; ARGUMENT_BYTES],
+}
+
+const _: () = assert!(size_of::<SyscallRecord>() == 72 + ARGUMENT_BYTES);
+
+/// A walker gave a lock back that others waited for (tracepoint `contended_release`, 7.3).
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ReleaseRecord {
+    /// [`kind::RELEASE`].
+    pub kind: u32,
+    /// The walker.
+    pub tid: u32,
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When, CLOCK_MONOTONIC.
+    pub at_ns: u64,
+}
+
+const _: () = assert!(size_of::<ReleaseRecord>() == 24);
+
+/// A wait that goes on, as the map `CPUS` shows it to user space; free where `lock_addr` is 0.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Waiting {
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When the waiter found it taken, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+}
+
+/// A stretch of time in which a CPU was inside a walk or a wait; free where `start_ns` is 0.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Section {
+    /// CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// CLOCK_MONOTONIC; 0 while it lasts.
+    pub end_ns: u64,
+    /// The lock waited for; 0 for a walk.
+    pub lock_addr: u64,
+    /// The task inside.
+    pub tid: u32,
+    /// [`section`].
+    pub kind: u32,
+}
+
+/// Waits that one CPU can be inside of at once: task, soft interrupt, interrupt, NMI.
+pub const WAITS_NESTED_MAX: usize = 4;
+/// Ended sections remembered for the tasks that they kept from running.
+pub const SECTIONS_KEPT: usize = 4;
+
+/// What one CPU is inside of, in the map `CPUS`. Only that CPU writes it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CpuState {
+    /// Waits that go on.
+    pub waiting: [Waiting; WAITS_NESTED_MAX],
+    /// The walk that goes on.
+    pub walk: Section,
+    /// The latest sections, in a ring.
+    pub ended: [Section; SECTIONS_KEPT],
+    /// Where the next ended section goes.
+    pub next_ended: u64,
+    /// A program on this CPU is writing to the ring buffer: see `emit.rs`.
+    pub is_emitting: u64,
+    /// Up to whole cache lines, so that CPUs don't disturb each other.
+    pub padding: [u64; 6],
+}
+
+const _: () = assert!(size_of::<CpuState>() == 320);
+
 /// Indices of the counters that every CPU keeps.
 pub mod count {
     /// Walks that ended, whatever their length.
@@ -106,8 +321,16 @@ pub mod count {
     pub const UNMATCHED_EXITS: u32 = 4;
     /// Entries that found their task already inside a walk: the earlier exit was not seen.
     pub const MISSED_EXITS: u32 = 5;
+    /// Waits that no record was made of, because this CPU was just writing one.
+    pub const WAITS_UNSEEN: u32 = 6;
+    /// Waits lost because the map of sleeping waiters was full.
+    pub const WAITERS_FULL: u32 = 7;
+    /// Wakeups lost because the map of queued tasks was full.
+    pub const QUEUED_FULL: u32 = 8;
+    /// System calls lost because the map of running ones was full.
+    pub const CALLS_FULL: u32 = 9;
     /// How many there are.
-    pub const LEN: u32 = 6;
+    pub const LEN: u32 = 10;
 }
 
 /// Marks an offset that this kernel's type information doesn't give: the field is left out, the
@@ -142,10 +365,24 @@ pub struct Offsets {
     pub dentry_d_lock: u32,
     /// The link that `inode.i_dentry` points to: `dentry.d_alias`, in a union `d_u` before 7.x.
     pub dentry_d_alias: u32,
+    /// `task_struct.pid`.
+    pub task_struct_pid: u32,
+    /// `task_struct.tgid`.
+    pub task_struct_tgid: u32,
+    /// `task_struct.comm`.
+    pub task_struct_comm: u32,
+    /// `task_struct.__state` (2f064a59a11f, 5.14), `state` before: 0 is runnable.
+    pub task_struct_state: u32,
+    /// The CPU of a task: `task_struct.thread_info.cpu` (bcf9033e5449, 5.16), `cpu` before.
+    pub task_struct_cpu: u32,
     /// `task_struct.stack`.
     pub task_struct_stack: u32,
     /// Offset of `pt_regs.orig_ax`.
     pub pt_regs_orig_ax: u32,
+    /// Offset of `pt_regs.si`: a system call's second argument.
+    pub pt_regs_si: u32,
+    /// Offset of `pt_regs.dx`: its third.
+    pub pt_regs_dx: u32,
     /// `sizeof(struct pt_regs)`.
     pub pt_regs_bytes: u32,
     /// 1 where the kernel has the helper `bpf_task_pt_regs` (dd6e10fbd9fb, 5.15).
@@ -167,8 +404,15 @@ impl Offsets {
         dentry_d_name_len: OFFSET_UNKNOWN,
         dentry_d_lock: OFFSET_UNKNOWN,
         dentry_d_alias: OFFSET_UNKNOWN,
+        task_struct_pid: OFFSET_UNKNOWN,
+        task_struct_tgid: OFFSET_UNKNOWN,
+        task_struct_comm: OFFSET_UNKNOWN,
+        task_struct_state: OFFSET_UNKNOWN,
+        task_struct_cpu: OFFSET_UNKNOWN,
         task_struct_stack: OFFSET_UNKNOWN,
         pt_regs_orig_ax: OFFSET_UNKNOWN,
+        pt_regs_si: OFFSET_UNKNOWN,
+        pt_regs_dx: OFFSET_UNKNOWN,
         pt_regs_bytes: OFFSET_UNKNOWN,
         has_task_pt_regs: 0,
     };

@@ -1,6 +1,9 @@
 //! Records decoded: bytes in, values out, nothing else.
 
-use fslockup_ebpf::{PATH_IS_BROKEN, PATH_IS_CUT, SYSCALL_UNKNOWN, WalkRecord, kind};
+use fslockup_ebpf::{
+    PATH_IS_BROKEN, PATH_IS_CUT, ReleaseRecord, SYSCALL_UNKNOWN, StallRecord, SyscallRecord,
+    WAS_RUNNABLE_BEFORE, WaitRecord, WalkRecord, call, kind, section, wait_how,
+};
 
 use crate::escape::until_nul;
 
@@ -20,6 +23,16 @@ pub enum DecodeError {
     /// A kind this version doesn't know.
     #[error("record of unknown kind {0}")]
     Kind(u32),
+    /// A field has a value that nothing writes.
+    #[error("record of kind {kind} with {field} {value}")]
+    Value {
+        /// The kind.
+        kind: u32,
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: u32,
+    },
     /// Shorter than a kind.
     #[error("record without a kind")]
     Empty,
@@ -30,6 +43,14 @@ pub enum DecodeError {
 pub enum Event {
     /// A walk, ended or still running.
     Walk(Box<Walk>),
+    /// A wait for a spinlock that ended.
+    Wait(Box<Wait>),
+    /// A task that got a CPU late.
+    Stall(Box<Stall>),
+    /// A slow system call.
+    Syscall(Box<Syscall>),
+    /// A walker gave a contended lock back.
+    Release(Release),
 }
 
 /// One walk of a directory's cached children.
@@ -79,6 +100,152 @@ impl Walk {
     }
 }
 
+/// One wait for a spinlock, longer than the wait threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When the waiter found the lock taken, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// When it got it, CLOCK_MONOTONIC.
+    pub end_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id; 0 is a CPU's idle task, in which an interrupt waited.
+    pub tid: u32,
+    /// CPU at the start.
+    pub cpu: u32,
+    /// The waiter slept: its CPU was free (PREEMPT_RT).
+    pub is_sleeping: bool,
+    /// The task's name.
+    pub comm: Vec<u8>,
+    /// Return addresses, innermost first; empty where the stack could not be read.
+    pub stack: Vec<u64>,
+}
+
+impl Wait {
+    /// How long it waited.
+    #[must_use]
+    pub fn wait_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+}
+
+/// What a CPU was inside of while a task waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// A walk.
+    Walk,
+    /// A wait for the lock at this address.
+    Wait(u64),
+}
+
+/// A task that got a CPU late because a CPU was inside a walk or a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// What it was behind, the largest share of it.
+    pub behind: Behind,
+    /// The task that was inside.
+    pub behind_tid: u32,
+    /// How much of the delay was spent behind such sections.
+    pub behind_ns: u64,
+    /// Start of the section, CLOCK_MONOTONIC.
+    pub section_start_ns: u64,
+    /// End of the section, CLOCK_MONOTONIC.
+    pub section_end_ns: u64,
+    /// From when the delay counts, CLOCK_MONOTONIC.
+    pub queued_ns: u64,
+    /// When the task got a CPU, CLOCK_MONOTONIC.
+    pub running_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// CPU that was inside the section.
+    pub cpu: u32,
+    /// CPU that the task got.
+    pub running_cpu: u32,
+    /// The task was runnable before the section began: the delay counts from there.
+    pub was_runnable_before: bool,
+    /// The task's name.
+    pub comm: Vec<u8>,
+}
+
+impl Stall {
+    /// From runnable to running.
+    #[must_use]
+    pub fn runq_delay_ns(&self) -> u64 {
+        self.running_ns.saturating_sub(self.queued_ns)
+    }
+}
+
+/// Which system call puts a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// inotify_add_watch(2).
+    InotifyAddWatch,
+    /// fanotify_mark(2).
+    FanotifyMark,
+    /// fcntl(2) with F_NOTIFY.
+    FcntlNotify,
+}
+
+impl Call {
+    /// The system call's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InotifyAddWatch => "inotify_add_watch",
+            Self::FanotifyMark => "fanotify_mark",
+            Self::FcntlNotify => "fcntl",
+        }
+    }
+}
+
+/// A system call that puts a watch, slower than the walk threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syscall {
+    /// Which.
+    pub call: Call,
+    /// Entry, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Exit, CLOCK_MONOTONIC.
+    pub end_ns: u64,
+    /// The mask argument.
+    pub mask: u64,
+    /// Id of the task's cgroup.
+    pub cgroup_id: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// CPU at the exit.
+    pub cpu: u32,
+    /// The task's name.
+    pub comm: Vec<u8>,
+    /// The path argument as given; none where there is none or it could not be read.
+    pub path: Option<Vec<u8>>,
+}
+
+impl Syscall {
+    /// How long it took.
+    #[must_use]
+    pub fn syscall_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+}
+
+/// A walker gave back a lock that others waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The walker.
+    pub tid: u32,
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When, CLOCK_MONOTONIC.
+    pub at_ns: u64,
+}
+
 /// Decodes one record.
 ///
 /// # Errors
@@ -92,6 +259,23 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         kind::WALK => Ok(Event::Walk(Box::new(decode_walk(read_record(
             kind, bytes,
         )?)))),
+        kind::WAIT => Ok(Event::Wait(Box::new(decode_wait(&read_record(
+            kind, bytes,
+        )?)))),
+        kind::STALL => Ok(Event::Stall(Box::new(decode_stall(&read_record(
+            kind, bytes,
+        )?)?))),
+        kind::SYSCALL => Ok(Event::Syscall(Box::new(decode_syscall(&read_record(
+            kind, bytes,
+        )?)?))),
+        kind::RELEASE => {
+            let record: ReleaseRecord = read_record(kind, bytes)?;
+            Ok(Event::Release(Release {
+                tid: record.tid,
+                lock_addr: record.lock_addr,
+                at_ns: record.at_ns,
+            }))
+        }
         other => Err(DecodeError::Kind(other)),
     }
 }
@@ -103,6 +287,14 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
 unsafe trait Record: Copy {}
 // SAFETY: integers and byte arrays, see detector-ebpf/src/lib.rs.
 unsafe impl Record for WalkRecord {}
+// SAFETY: as above.
+unsafe impl Record for WaitRecord {}
+// SAFETY: as above.
+unsafe impl Record for StallRecord {}
+// SAFETY: as above.
+unsafe impl Record for SyscallRecord {}
+// SAFETY: as above.
+unsafe impl Record for ReleaseRecord {}
 
 fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     // Longer is allowed: the ring buffer pads to 8 bytes.
@@ -144,6 +336,79 @@ fn decode_walk(record: WalkRecord) -> Walk {
         },
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
     }
+}
+
+fn decode_wait(record: &WaitRecord) -> Wait {
+    let frames = usize::try_from(record.stack_bytes).unwrap_or(0) / size_of::<u64>();
+    Wait {
+        lock_addr: record.lock_addr,
+        start_ns: record.start_ns,
+        end_ns: record.end_ns,
+        pid: record.pid,
+        tid: record.tid,
+        cpu: record.cpu,
+        is_sleeping: record.how == wait_how::SLEEP,
+        comm: until_nul(&record.comm).to_vec(),
+        stack: record.stack.iter().take(frames).copied().collect(),
+    }
+}
+
+fn decode_stall(record: &StallRecord) -> Result<Stall, DecodeError> {
+    Ok(Stall {
+        behind: match record.behind {
+            section::WALK => Behind::Walk,
+            section::WAIT => Behind::Wait(record.lock_addr),
+            value => {
+                return Err(DecodeError::Value {
+                    kind: kind::STALL,
+                    field: "behind",
+                    value,
+                });
+            }
+        },
+        behind_tid: record.behind_tid,
+        behind_ns: record.behind_ns,
+        section_start_ns: record.section_start_ns,
+        section_end_ns: record.section_end_ns,
+        queued_ns: record.queued_ns,
+        running_ns: record.running_ns,
+        pid: record.pid,
+        tid: record.tid,
+        cpu: record.cpu,
+        running_cpu: record.running_cpu,
+        was_runnable_before: record.flags & WAS_RUNNABLE_BEFORE != 0,
+        comm: until_nul(&record.comm).to_vec(),
+    })
+}
+
+fn decode_syscall(record: &SyscallRecord) -> Result<Syscall, DecodeError> {
+    let path_bytes = usize::try_from(record.path_bytes).unwrap_or(0);
+    Ok(Syscall {
+        call: match record.call {
+            call::INOTIFY_ADD_WATCH => Call::InotifyAddWatch,
+            call::FANOTIFY_MARK => Call::FanotifyMark,
+            call::FCNTL_NOTIFY => Call::FcntlNotify,
+            value => {
+                return Err(DecodeError::Value {
+                    kind: kind::SYSCALL,
+                    field: "call",
+                    value,
+                });
+            }
+        },
+        start_ns: record.start_ns,
+        end_ns: record.end_ns,
+        mask: record.mask,
+        cgroup_id: record.cgroup_id,
+        pid: record.pid,
+        tid: record.tid,
+        cpu: record.cpu,
+        comm: until_nul(&record.comm).to_vec(),
+        path: (path_bytes > 0).then(|| {
+            let end = path_bytes.min(record.path.len());
+            until_nul(&record.path[..end]).to_vec()
+        }),
+    })
 }
 
 /// The components stand from the leaf upwards; a length that runs over the end makes it none.

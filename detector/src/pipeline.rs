@@ -27,6 +27,15 @@ pub struct Session {
     pub start_ns: u64,
     /// A walk shorter than this was only counted.
     pub walk_threshold_ns: u64,
+    /// A walk this long is an incident, and so is a shorter one that did as much damage.
+    #[serde(default)]
+    pub incident_threshold_ns: u64,
+    /// A wait for a spinlock shorter than this left no record.
+    #[serde(default)]
+    pub wait_threshold_ns: u64,
+    /// A task kept from running for less than this left no record.
+    #[serde(default)]
+    pub stall_threshold_ns: u64,
 }
 
 /// What reaches the pipeline.
@@ -43,8 +52,58 @@ pub enum Input {
     },
     /// The text of `/proc/self/mountinfo`, at the start and after each change.
     Mounts(Vec<u8>),
+    /// Names of addresses, always before the first record that has them in a stack.
+    Symbols(Vec<Symbol>),
+    /// The waits that go on, read right before the running walks.
+    Waiting {
+        /// CLOCK_MONOTONIC when they were read.
+        now_ns: u64,
+        /// One for each CPU that waits.
+        waiters: Vec<WaitingNow>,
+    },
+    /// A record of the kernel's log as `/dev/kmsg` gives it: `priority,sequence,µs,flags;text`.
+    KernelLog {
+        /// CLOCK_MONOTONIC when it was read. Its own stamp is on the scheduler's clock, which is
+        /// up to tens of milliseconds apart from this one.
+        read_ns: u64,
+        /// The record.
+        line: Vec<u8>,
+    },
+    /// Time passes: what waits for the end of a grace period may come out.
+    Tick {
+        /// CLOCK_MONOTONIC.
+        now_ns: u64,
+        /// [`Counts::lost_count`] so far.
+        lost_count: u64,
+    },
     /// The end of the run.
     End(Counts),
+}
+
+/// The name of an address in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symbol {
+    /// The address, as in a stack.
+    pub address: u64,
+    /// `function+0x1f`; none where the symbol table is hidden or has nothing there.
+    pub name: Option<String>,
+}
+
+/// A wait that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingNow {
+    /// The CPU.
+    pub cpu: u32,
+    /// Address of the lock.
+    pub lock_addr: u64,
+    /// When the waiter found it taken, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// The task's name; none where it could not be read any more.
+    pub comm: Option<Vec<u8>>,
 }
 
 /// The counters of the programs, summed over CPUs, at the end of a run.
@@ -67,13 +126,32 @@ pub struct Counts {
     /// Runs of the programs that the kernel left out, entries or exits.
     #[serde(default)]
     pub skipped_count: u64,
+    /// Waits that were not seen, because their CPU was just writing a record.
+    #[serde(default)]
+    pub waits_unseen_count: u64,
+    /// Waits lost because the map of sleeping waiters was full.
+    #[serde(default)]
+    pub waiters_full_count: u64,
+    /// Wakeups lost because the map of queued tasks was full: a stall may be missing.
+    #[serde(default)]
+    pub queued_full_count: u64,
+    /// System calls lost because too many ran at once.
+    #[serde(default)]
+    pub calls_full_count: u64,
 }
 
 impl Counts {
-    /// Walks that happened and were not reported.
+    /// What happened and left no record: walks, waits, wakeups, system calls, records of any kind.
     #[must_use]
     pub fn lost_count(&self) -> u64 {
-        self.ring_full_count + self.walks_full_count + self.missed_exits_count + self.skipped_count
+        self.ring_full_count
+            + self.walks_full_count
+            + self.missed_exits_count
+            + self.skipped_count
+            + self.waits_unseen_count
+            + self.waiters_full_count
+            + self.queued_full_count
+            + self.calls_full_count
     }
 }
 
@@ -140,8 +218,12 @@ impl Pipeline {
         }
     }
 
-    /// What one input leads to, if anything.
-    pub fn feed(&mut self, input: &Input) -> Option<Finding> {
+    /// What one input leads to.
+    pub fn feed(&mut self, input: &Input) -> Vec<Finding> {
+        self.feed_one(input).into_iter().collect()
+    }
+
+    fn feed_one(&mut self, input: &Input) -> Option<Finding> {
         match input {
             Input::Record(bytes) => Some(match event::decode(bytes) {
                 Ok(Event::Walk(walk)) => {
@@ -150,8 +232,13 @@ impl Pipeline {
                     let walk_ns = walk.walk_ns().unwrap_or_default();
                     Finding::Walk(self.complete(*walk, walk_ns))
                 }
+                Ok(_) => return None,
                 Err(error) => self.bad_record(error),
             }),
+            Input::Symbols(_)
+            | Input::Waiting { .. }
+            | Input::KernelLog { .. }
+            | Input::Tick { .. } => None,
             Input::Running { now_ns, record } => self.running(*now_ns, record),
             Input::Mounts(mountinfo) => {
                 self.mounts = Mounts::parse(mountinfo);
@@ -171,7 +258,7 @@ impl Pipeline {
         let walk = match event::decode(record) {
             Ok(Event::Walk(walk)) => walk,
             // The element is new, and its task has not come to the first field.
-            Err(event::DecodeError::Kind(kind::NONE)) => return None,
+            Err(event::DecodeError::Kind(kind::NONE)) | Ok(_) => return None,
             Err(error) => return Some(self.bad_record(error)),
         };
         let walk_ns = now_ns.saturating_sub(walk.start_ns);
@@ -277,6 +364,9 @@ mod tests {
             realtime_offset_ns: 1_000,
             start_ns: 500_000_000,
             walk_threshold_ns: 10_000_000,
+            incident_threshold_ns: 50_000_000,
+            wait_threshold_ns: 1_000_000,
+            stall_threshold_ns: 10_000_000,
         });
         pipeline.feed(&Input::Mounts(
             b"30 22 259:0 / /data rw - ext4 /dev/x rw\n".to_vec(),
@@ -284,8 +374,8 @@ mod tests {
         pipeline
     }
 
-    fn walk(finding: Option<Finding>) -> WalkFinding {
-        match finding {
+    fn walk(findings: Vec<Finding>) -> WalkFinding {
+        match findings.into_iter().next() {
             Some(Finding::Walk(walk)) => walk,
             other => panic!("no walk: {other:?}"),
         }
@@ -315,18 +405,18 @@ mod tests {
             end_ns: 0,
             ..record()
         };
-        assert_eq!(pipeline.feed(&running(1_005_000_000, &unfinished)), None);
+        assert_eq!(pipeline.feed(&running(1_005_000_000, &unfinished)), []);
         assert_eq!(
             walk(pipeline.feed(&running(1_020_000_000, &unfinished))).walk_ns,
             20_000_000
         );
-        assert_eq!(pipeline.feed(&running(1_030_000_000, &unfinished)), None);
+        assert_eq!(pipeline.feed(&running(1_030_000_000, &unfinished)), []);
         // The same task's next walk is another one.
         let next = WalkRecord {
             start_ns: 2_000_000_000,
             ..unfinished
         };
-        assert!(pipeline.feed(&running(2_020_000_000, &next)).is_some());
+        assert!(!pipeline.feed(&running(2_020_000_000, &next)).is_empty());
     }
 
     #[test]
@@ -336,20 +426,20 @@ mod tests {
             end_ns: 0,
             ..record()
         };
-        assert_eq!(pipeline().feed(&running(1_000_000_000, &begun)), None);
+        assert_eq!(pipeline().feed(&running(1_000_000_000, &begun)), []);
         // Seen on 7.3-rt: the walker was preempted before it had written anything.
         let empty = WalkRecord {
             kind: kind::NONE,
             ..begun
         };
-        assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), None);
+        assert_eq!(pipeline().feed(&running(1_000_000_000, &empty)), []);
     }
 
     #[test]
     fn a_walk_that_is_just_leaving_the_map_is_not_running() {
         let mut pipeline = pipeline();
         pipeline.feed(&Input::Record(bytes(&record())));
-        assert_eq!(pipeline.feed(&running(1_080_000_000, &record())), None);
+        assert_eq!(pipeline.feed(&running(1_080_000_000, &record())), []);
     }
 
     #[test]
@@ -378,8 +468,8 @@ mod tests {
     fn bad_records_and_losses_are_in_the_summary() {
         let mut pipeline = pipeline();
         assert!(matches!(
-            pipeline.feed(&Input::Record(vec![1, 2])),
-            Some(Finding::BadRecord(_))
+            pipeline.feed(&Input::Record(vec![1, 2])).as_slice(),
+            [Finding::BadRecord(_)]
         ));
         let counts = Counts {
             end_ns: 1_500_000_000,
@@ -387,7 +477,7 @@ mod tests {
             missed_exits_count: 3,
             ..Counts::default()
         };
-        let Some(Finding::Summary(summary)) = pipeline.feed(&Input::End(counts)) else {
+        let Some(Finding::Summary(summary)) = pipeline.feed(&Input::End(counts)).pop() else {
             panic!("a summary")
         };
         assert_eq!(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     frame::{self, FrameError},
-    pipeline::{Counts, Input, Session},
+    pipeline::{Input, Session},
 };
 
 /// What this version writes, and the newest it reads.
@@ -19,6 +19,10 @@ mod kind {
     pub const RUNNING: u8 = 3;
     pub const MOUNTS: u8 = 4;
     pub const END: u8 = 5;
+    pub const SYMBOLS: u8 = 6;
+    pub const WAITING: u8 = 7;
+    pub const KERNEL_LOG: u8 = 8;
+    pub const TICK: u8 = 9;
 }
 
 /// Why a recording can't be read to its end.
@@ -97,6 +101,21 @@ impl<W: Write> Writer<W> {
                 frame::write(&mut self.to, kind::RUNNING, &payload)?;
             }
             Input::Mounts(mountinfo) => frame::write(&mut self.to, kind::MOUNTS, mountinfo)?,
+            Input::Symbols(symbols) => {
+                frame::write(&mut self.to, kind::SYMBOLS, &serde_json::to_vec(symbols)?)?;
+            }
+            Input::Waiting { now_ns, waiters } => {
+                let payload = serde_json::to_vec(&(now_ns, waiters))?;
+                frame::write(&mut self.to, kind::WAITING, &payload)?;
+            }
+            Input::KernelLog { read_ns, line } => {
+                let payload = [&read_ns.to_le_bytes()[..], line].concat();
+                frame::write(&mut self.to, kind::KERNEL_LOG, &payload)?;
+            }
+            Input::Tick { now_ns, lost_count } => {
+                let payload = [now_ns.to_le_bytes(), lost_count.to_le_bytes()].concat();
+                frame::write(&mut self.to, kind::TICK, &payload)?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -152,20 +171,33 @@ impl<R: Read> Reader<R> {
         let input = match frame.kind {
             kind::RECORD => Input::Record(frame.payload),
             kind::RUNNING => {
-                let (now_ns, record) = frame.payload.split_first_chunk::<8>().ok_or_else(|| {
-                    RecordingError::Corrupt("running walk without a time".to_owned())
-                })?;
+                let (now_ns, record) = timed("running walk", &frame.payload)?;
                 Input::Running {
-                    now_ns: u64::from_le_bytes(*now_ns),
+                    now_ns,
                     record: record.to_vec(),
                 }
+            }
+            kind::SYMBOLS => Input::Symbols(json("symbols", &frame.payload)?),
+            kind::WAITING => {
+                let (now_ns, waiters) = json("waiters", &frame.payload)?;
+                Input::Waiting { now_ns, waiters }
+            }
+            kind::KERNEL_LOG => {
+                let (read_ns, line) = timed("kernel log", &frame.payload)?;
+                Input::KernelLog {
+                    read_ns,
+                    line: line.to_vec(),
+                }
+            }
+            kind::TICK => {
+                let (now_ns, rest) = timed("tick", &frame.payload)?;
+                let (lost_count, _) = timed("tick", rest)?;
+                Input::Tick { now_ns, lost_count }
             }
             kind::MOUNTS => Input::Mounts(frame.payload),
             kind::END => {
                 self.has_ended = true;
-                let counts: Counts = serde_json::from_slice(&frame.payload)
-                    .map_err(|error| RecordingError::Corrupt(format!("end: {error}")))?;
-                Input::End(counts)
+                Input::End(json("end", &frame.payload)?)
             }
             other => {
                 return Err(RecordingError::Corrupt(format!(
@@ -177,6 +209,19 @@ impl<R: Read> Reader<R> {
     }
 }
 
+fn json<T: for<'a> Deserialize<'a>>(what: &str, payload: &[u8]) -> Result<T, RecordingError> {
+    serde_json::from_slice(payload)
+        .map_err(|error| RecordingError::Corrupt(format!("{what}: {error}")))
+}
+
+/// A payload that begins with a number.
+fn timed<'a>(what: &str, payload: &'a [u8]) -> Result<(u64, &'a [u8]), RecordingError> {
+    let (number, rest) = payload
+        .split_first_chunk::<8>()
+        .ok_or_else(|| RecordingError::Corrupt(format!("{what}: too short")))?;
+    Ok((u64::from_le_bytes(*number), rest))
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -185,6 +230,7 @@ mod tests {
     use crate::{
         event::tests::{bytes, record},
         facts::tests::facts_with,
+        pipeline::Counts,
         report::AttachReport,
     };
 
@@ -196,6 +242,9 @@ mod tests {
             realtime_offset_ns: -5,
             start_ns: 1,
             walk_threshold_ns: 2,
+            incident_threshold_ns: 3,
+            wait_threshold_ns: 4,
+            stall_threshold_ns: 5,
         }
     }
 

@@ -53,7 +53,7 @@ fn replay(file: &Path, format: Format) -> String {
     let mut printer = Printer::start(&mut output, format, &session).expect("printed");
     let mut pipeline = Pipeline::new(session);
     while let Some(input) = reader.read().expect("whole") {
-        if let Some(finding) = pipeline.feed(&input) {
+        for finding in pipeline.feed(&input) {
             printer.print(&finding).expect("printed");
         }
     }

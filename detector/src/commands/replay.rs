@@ -28,7 +28,7 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, CommandError> {
         Printer::start(io::stdout().lock(), args.format, &session).map_err(output())?;
     let mut pipeline = Pipeline::new(session);
     while let Some(input) = reader.read().map_err(fail)? {
-        if let Some(finding) = pipeline.feed(&input) {
+        for finding in pipeline.feed(&input) {
             printer.print(&finding).map_err(output())?;
         }
     }

@@ -48,6 +48,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         realtime_offset_ns: clock::realtime_offset_ns(),
         start_ns: clock::monotonic_ns(),
         walk_threshold_ns,
+        incident_threshold_ns: 0,
+        wait_threshold_ns: 0,
+        stall_threshold_ns: 0,
     };
     give_back_memory();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,21 +192,21 @@ impl<W: Write> Loop<W> {
     }
 
     fn feed(&mut self, input: &Input) -> Result<(), CommandError> {
-        let finding = self.pipeline.feed(input);
+        let findings = self.pipeline.feed(input);
         // Running walks are read ten times a second: only a reading that was told is kept.
-        let is_kept = finding.is_some() || !matches!(input, Input::Running { .. });
+        let is_silent = matches!(input, Input::Running { .. } | Input::Tick { .. });
+        let is_kept = !findings.is_empty() || !is_silent;
         if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
             recorder
                 .write(input)
                 .map_err(CommandError::io(&self.record_name))?;
         }
-        match finding {
-            Some(finding) => self
-                .printer
+        for finding in findings {
+            self.printer
                 .print(&finding)
-                .map_err(CommandError::io(OUTPUT)),
-            None => Ok(()),
+                .map_err(CommandError::io(OUTPUT))?;
         }
+        Ok(())
     }
 }
 

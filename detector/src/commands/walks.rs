@@ -39,5 +39,9 @@ pub fn counts(attached: &Attached) -> io::Result<Counts> {
         unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
         missed_exits_count: sum(count::MISSED_EXITS)?,
         skipped_count: attached.skipped_count()?,
+        waits_unseen_count: sum(count::WAITS_UNSEEN)?,
+        waiters_full_count: sum(count::WAITERS_FULL)?,
+        queued_full_count: sum(count::QUEUED_FULL)?,
+        calls_full_count: sum(count::CALLS_FULL)?,
     })
 }

@@ -81,6 +81,23 @@ pub struct Facts {
     pub offsets: BTreeMap<String, u32>,
     /// The kernel has the helper `bpf_task_pt_regs`.
     pub has_task_pt_regs: Answer,
+    /// Tracepoints of the probe table that the kernel's BTF has.
+    #[serde(default)]
+    pub tracepoints: BTreeMap<String, Answer>,
+    /// Spinlocks sleep: PREEMPT_RT.
+    #[serde(default = "unknown")]
+    pub spinlocks_sleep: Answer,
+    /// `kernel.dmesg_restrict` and the like let this process read `/dev/kmsg`.
+    #[serde(default = "unknown")]
+    pub may_read_kernel_log: Answer,
+    /// The symbol table shows addresses to this process (`kernel.kptr_restrict`).
+    #[serde(default = "unknown")]
+    pub has_symbol_addresses: Answer,
+}
+
+/// For recordings made before a fact was looked for.
+fn unknown() -> Answer {
+    Answer::Unknown("not looked for".to_owned())
 }
 
 /// Why the facts could not be read.
@@ -150,6 +167,10 @@ pub fn read<'a>(
         functions,
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
+        tracepoints: BTreeMap::new(),
+        spinlocks_sleep: unknown(),
+        may_read_kernel_log: unknown(),
+        has_symbol_addresses: unknown(),
         btf: btf.into_facts(&path),
     })
 }
@@ -183,6 +204,10 @@ pub(crate) mod tests {
             functions: functions.collect(),
             offsets: BTreeMap::new(),
             has_task_pt_regs: Answer::Yes,
+            tracepoints: BTreeMap::new(),
+            spinlocks_sleep: Answer::No,
+            may_read_kernel_log: Answer::Yes,
+            has_symbol_addresses: Answer::Yes,
         }
     }
 

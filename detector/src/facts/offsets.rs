@@ -37,8 +37,15 @@ const FIELDS: &[Field] = fields! {
     dentry_d_lock: "dentry" ["d_lockref.lock"];
     // 7.x took the union's name away, which the search through anonymous unions finds.
     dentry_d_alias: "dentry" ["d_u.d_alias", "d_alias"];
+    task_struct_pid: "task_struct" ["pid"];
+    task_struct_tgid: "task_struct" ["tgid"];
+    task_struct_comm: "task_struct" ["comm"];
+    task_struct_state: "task_struct" ["__state", "state"];
+    task_struct_cpu: "task_struct" ["thread_info.cpu", "cpu"];
     task_struct_stack: "task_struct" ["stack"];
     pt_regs_orig_ax: "pt_regs" ["orig_ax"];
+    pt_regs_si: "pt_regs" ["si"];
+    pt_regs_dx: "pt_regs" ["dx"];
 };
 
 const PT_REGS_BYTES: &str = "pt_regs size";
