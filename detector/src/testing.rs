@@ -94,6 +94,12 @@ pub fn walk(directory: Directory, tid: u32, cpu: u32, start_ms: u64, end_ms: u64
         d_lock_addr: directory.d_lock,
         start_cpu: cpu,
         end_cpu: cpu,
+        path_len: 10,
+        path: padded(if directory.ino == 1_000 {
+            b"\x05spool\x03var"
+        } else {
+            b"\x05cache\x03var"
+        }),
         ..record()
     }
 }

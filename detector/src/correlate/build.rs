@@ -127,12 +127,16 @@ impl Builder<'_> {
         let mut degraded = found.degraded.clone();
         degraded.extend(self.syscall_degraded(&found.walk, syscall));
         let attached = &self.session.attached;
+        // A session can come out of a file that somebody made up.
+        let safe = |text: &str| escape(text.as_bytes());
         for missing in &attached.missing {
-            degraded.push(format!("{}: not seen ({})", missing.probe, missing.lost));
+            let (probe, lost) = (safe(&missing.probe), safe(&missing.lost));
+            degraded.push(format!("{probe}: not seen ({lost})"));
         }
         for probe in &attached.probes {
             for lost in &probe.lost {
-                degraded.push(format!("{}: not seen: {lost}", probe.probe));
+                let (probe, lost) = (safe(&probe.probe), safe(lost));
+                degraded.push(format!("{probe}: not seen: {lost}"));
             }
         }
         if still_waiting_count > 0 {
@@ -150,7 +154,8 @@ impl Builder<'_> {
                 degraded.push("kernel reports: the kernel's log can't be read".to_owned())
             }
             Answer::Unknown(reason) => degraded.push(format!(
-                "kernel reports: could not tell whether the kernel's log can be read ({reason})"
+                "kernel reports: could not tell whether the kernel's log can be read ({})",
+                safe(reason)
             )),
         }
         let since_ns = found.walk.start_ns;

@@ -25,6 +25,8 @@ const INDENT: usize = 13;
 const TEXT_WIDTH: usize = WIDTH - INDENT;
 /// Columns of a name that somebody chose.
 const NAME_WIDTH: usize = 40;
+/// Columns of a file system type: real ones are shorter.
+const FSTYPE_WIDTH: usize = 12;
 /// Functions shown of a stack.
 const FRAMES_MAX: usize = 4;
 
@@ -36,8 +38,8 @@ pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io:
         ("mechanism", mechanism(found)),
         ("damage", damage(found)),
         ("kernel", kernel_reports(found)),
-        ("to do", bounded(&found.advice, 3, 2)),
-        ("not known", bounded(&found.degraded, SHOWN_MAX, 2)),
+        ("to do", bounded(&found.advice, 6)),
+        ("not known", bounded(&found.degraded, 4)),
     ];
     for (name, lines) in sections {
         for (number, line) in lines.iter().enumerate() {
@@ -69,7 +71,8 @@ fn headline(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Res
     let comm = name(&found.walk.walk.comm);
     let before = match found.impact.cpus_blocked_max {
         0 => format!("{comm} walked for {length}: "),
-        count => format!("{comm} froze {} for {length}: ", counted(count, "CPU")),
+        1 => format!("{comm} froze 1 CPU for {length}: "),
+        count => format!("{comm} froze up to {count} CPUs for {length}: "),
     };
     let room = WIDTH.saturating_sub(columns(&start) + columns(&before));
     let path = shorten(&path(found), room.max(NAME_WIDTH / 2));
@@ -80,7 +83,7 @@ fn headline(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Res
         "{}  {}  {}",
         styled(&severity, style, is_coloured),
         time(found.walk.realtime_ns),
-        styled(&text, Style::new().bold(), is_coloured)
+        styled(text.trim_end(), Style::new().bold(), is_coloured)
     )
 }
 
@@ -110,7 +113,7 @@ fn cause(found: &Incident) -> Vec<String> {
             wrap(&format!("{who} in {call}"), TEXT_WIDTH, 2)
         }
     };
-    let fstype = shorten(&escape(&walk.fstype), NAME_WIDTH);
+    let fstype = shorten(&escape(&walk.fstype), FSTYPE_WIDTH);
     let place = format!(
         " ({fstype}, device {}, inode {})",
         device(walk.dev),
@@ -151,11 +154,12 @@ fn mechanism(found: &Incident) -> Vec<String> {
         let mut text = format!("holding {}", own.join(", "));
         if found.own_wait_ns > 0 {
             let wait = duration::text(found.own_wait_ns);
-            text.push_str(&format!("; before, it waited {wait} for them itself"));
+            text = format!("first waiting {wait} for its locks itself, then {text}");
         }
         lines.extend(wrap(&text, TEXT_WIDTH, 2));
     }
-    for hold in queued.iter().take(2) {
+    // They are sorted: the longest.
+    for hold in queued.iter().take(1) {
         let text = format!(
             "then {} (tid {}) held {} for {} while others queued",
             name(&hold.comm),
@@ -260,21 +264,22 @@ fn kernel_reports(found: &Incident) -> Vec<String> {
     let reports: Vec<_> = found
         .kernel_reports
         .iter()
-        .map(|report| escape(report))
+        .map(|report| shorten(&escape(report), TEXT_WIDTH))
         .collect();
-    bounded(&reports, SHOWN_MAX, 1)
+    bounded(&reports, 2)
 }
 
-/// The first texts of a list, each in a few lines, and how many there are besides.
-fn bounded(texts: &[String], texts_max: usize, lines_max: usize) -> Vec<String> {
-    let mut lines: Vec<_> = texts
-        .iter()
-        .take(texts_max)
-        .flat_map(|text| wrap(text, TEXT_WIDTH, lines_max))
-        .collect();
-    let rest = texts.len().saturating_sub(texts_max);
-    if rest > 0 {
-        lines.push(format!("and {rest} more (--format json)"));
+/// The first texts of a list, as many as go into some lines, and how many there are besides. A text
+/// gets two lines at most.
+fn bounded(texts: &[String], lines_max: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (told, text) in texts.iter().enumerate() {
+        let more = wrap(text, TEXT_WIDTH, 2);
+        if lines.len() + more.len() > lines_max {
+            lines.push(format!("and {} more (--format json)", texts.len() - told));
+            break;
+        }
+        lines.extend(more);
     }
     lines
 }

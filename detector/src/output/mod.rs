@@ -6,6 +6,8 @@ mod incident_json;
 mod incident_text;
 pub mod json;
 mod layout;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io::Write;
