@@ -10,6 +10,8 @@ mod buffer;
 mod build;
 mod join;
 mod kernel_log;
+#[cfg(test)]
+mod property;
 mod records;
 mod symbols;
 #[cfg(test)]
