@@ -26,7 +26,7 @@ use crate::{
     cli::RunArgs,
     clock,
     output::{Printer, wants_colour},
-    pipeline::{Input, Pipeline, Session},
+    pipeline::{Input, Pipeline, Session, is_kernel_report},
     recording,
 };
 
@@ -35,8 +35,6 @@ const POLL_PERIOD_MIN: Duration = Duration::from_millis(1);
 
 /// How often time passes for the pipeline while it has something to wait for.
 const TICK_PERIOD: Duration = Duration::from_millis(20);
-/// After a walk, as long as what belongs to it may come.
-const TICK_FOR: Duration = Duration::from_millis(300);
 
 /// NTP slews a clock by 500 ppm at most: 5 ms in this time.
 const COMPARE_PERIOD: Duration = Duration::from_secs(10);
@@ -121,7 +119,6 @@ struct Loop<W: Write> {
     recorder: Option<recording::Writer<File>>,
     record_name: String,
     stacks: Stacks,
-    tick_until_ns: u64,
 }
 
 impl Loop<io::Stdout> {
@@ -149,7 +146,6 @@ impl Loop<io::Stdout> {
             recorder,
             record_name,
             stacks,
-            tick_until_ns: 0,
         })
     }
 }
@@ -201,7 +197,10 @@ impl<W: Write> Loop<W> {
                     let mut ready = ready.map_err(event_loop())?;
                     ready.clear_ready();
                     while let Some(line) = ready.get_inner_mut().read() {
-                        self.feed(&Input::KernelLog { read_ns: clock::monotonic_ns(), line })?;
+                        if is_kernel_report(&line) {
+                            let read_ns = clock::monotonic_ns();
+                            self.feed(&Input::KernelLog { read_ns, line })?;
+                        }
                     }
                 }
                 _ = poll.tick() => {
@@ -209,7 +208,7 @@ impl<W: Write> Loop<W> {
                         self.feed(&input)?;
                     }
                 }
-                _ = tick.tick(), if clock::monotonic_ns() < self.tick_until_ns => {
+                _ = tick.tick(), if self.pipeline.is_pending() => {
                     self.drain(records.get_mut())?;
                     let now_ns = clock::monotonic_ns();
                     let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
@@ -235,7 +234,6 @@ impl<W: Write> Loop<W> {
                 self.feed(&Input::Symbols(symbols))?;
             }
             self.feed(&Input::Record(bytes))?;
-            self.tick_until_ns = clock::monotonic_ns() + nanoseconds(TICK_FOR);
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use buffer::{Fate, Timed as _};
 use join::{Joined, lock_at, span};
 use kernel_log::KernelLog;
+pub use kernel_log::KernelReport;
 use records::Records;
 use symbols::Symbols;
 

@@ -26,19 +26,13 @@ impl Symbols {
     }
 
     /// A stack by names, innermost first, without the frames of the probe that read it: programs
-    /// and trampolines have symbols that begin with `bpf_`, and one without a name among them is
-    /// part of them. An address without a name is hexadecimal.
+    /// and trampolines have symbols that begin with `bpf_`, or none at all, because the table of
+    /// symbols is read before they are loaded. An address without a name behind the first one with
+    /// a name is hexadecimal.
     pub fn stack(&self, addresses: &[u64]) -> Vec<String> {
         let name = |address: &u64| self.names.get(address);
-        let is_probe = |address: &u64| name(address).is_some_and(|name| name.starts_with("bpf_"));
-        let leading = addresses
-            .iter()
-            .take_while(|address| name(address).is_none() || is_probe(address))
-            .count();
-        let own = addresses[..leading]
-            .iter()
-            .rposition(is_probe)
-            .map_or(0, |last| last + 1);
+        let is_kernel = |address| name(address).is_some_and(|name| !name.starts_with("bpf_"));
+        let own = addresses.iter().position(is_kernel).unwrap_or(0);
         addresses[own..]
             .iter()
             .map(|address| name(address).map_or_else(|| format!("{address:#x}"), Clone::clone))
@@ -80,10 +74,10 @@ mod tests {
     #[test]
     fn what_has_no_name_is_hexadecimal_and_stays() {
         assert_eq!(
-            symbols().stack(&[0xff, 4, 3]),
+            symbols().stack(&[0xff, 4, 0xff, 3]),
             [
-                "0xff",
                 "native_queued_spin_lock_slowpath+0x5",
+                "0xff",
                 "bpf_trampoline_6442536467+0x40"
             ]
         );

@@ -59,7 +59,14 @@ impl CheckReport {
         let missing_fields = crate::facts::missing_offsets(&facts);
         let verdict = match &attached {
             Err(_) => Verdict::CannotRun,
-            Ok(report) if report.is_full() && missing_fields.is_empty() => Verdict::Full,
+            Ok(report)
+                if report.is_full()
+                    && missing_fields.is_empty()
+                    && facts.may_read_kernel_log == Answer::Yes
+                    && facts.has_symbol_addresses == Answer::Yes =>
+            {
+                Verdict::Full
+            }
             Ok(_) => Verdict::Degraded,
         };
         let (attached, error) = match attached {
@@ -118,6 +125,24 @@ impl CheckReport {
                 if parts.is_empty() { "" } else { ", parts " }
             )?;
         }
+        for (name, is_there) in &facts.tracepoints {
+            writeln!(to, "tracepoint  {name}: {}", answer(is_there))?;
+        }
+        writeln!(
+            to,
+            "spinlocks   who waits for one sleeps (PREEMPT_RT): {}",
+            answer(&facts.spinlocks_sleep)
+        )?;
+        writeln!(
+            to,
+            "kernel log  may be read: {}",
+            answer(&facts.may_read_kernel_log)
+        )?;
+        writeln!(
+            to,
+            "symbols     have addresses, for stacks of waiters: {}",
+            answer(&facts.has_symbol_addresses)
+        )?;
         for field in &self.missing_fields {
             writeln!(to, "no field    {field}: what it gives is left out")?;
         }
@@ -178,11 +203,7 @@ impl CheckReport {
                 writeln!(to, "            {}", row.question)?;
             }
             for refused in &probe.refused {
-                writeln!(
-                    to,
-                    "            refused: {}: {}",
-                    refused.target, refused.reason
-                )?;
+                writeln!(to, "            refused: {refused}")?;
             }
             for lost in &probe.lost {
                 writeln!(to, "            lost: {lost}")?;
@@ -194,6 +215,9 @@ impl CheckReport {
                 "probe       {}: none; lost: {}",
                 missing.probe, missing.lost
             )?;
+            for refused in &missing.refused {
+                writeln!(to, "            refused: {refused}")?;
+            }
         }
         Ok(())
     }

@@ -7,28 +7,35 @@ use crate::{
     escape::escape,
     incident::mask_names,
     pipeline::{Finding, Session, Summary, SyscallFinding, WalkFinding},
+    probes::WALK,
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
-    let targets: Vec<_> = session
-        .attached
-        .probes
-        .iter()
-        .flat_map(|probe| {
-            probe
-                .targets
-                .iter()
-                .map(move |target| format!("{} at {target}", probe.probe))
-        })
-        .collect();
+    let attached = &session.attached;
+    let walk = attached.probes.iter().find(|probe| probe.probe == WALK);
+    let targets: Vec<_> = walk
+        .map(|walk| walk.targets.iter().map(ToString::to_string).collect())
+        .unwrap_or_default();
     writeln!(
         to,
-        "{} {}: {}; walks of {} and more are reported",
+        "{} {}: walks of {} and more are reported, incidents from {} on",
         escape(session.facts.host.as_bytes()),
         session.facts.kernel_release,
-        targets.join(", "),
         duration::text(session.walk_threshold_ns),
-    )
+        duration::text(session.incident_threshold_ns),
+    )?;
+    writeln!(to, "    seen through {}", targets.join(", "))?;
+    for missing in &attached.missing {
+        write!(to, "    not seen: {}", missing.lost)?;
+        for refused in &missing.refused {
+            write!(to, " ({refused})")?;
+        }
+        writeln!(to)?;
+    }
+    for lost in attached.probes.iter().flat_map(|probe| &probe.lost) {
+        writeln!(to, "    not seen: {lost}")?;
+    }
+    Ok(())
 }
 
 pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io::Result<()> {

@@ -14,7 +14,7 @@ pub use finding::{Fates, Finding, RecordCounts, Summary, SyscallFinding, WaiterN
 pub use input::{Counts, Input, Session, Symbol, WaitingNow};
 
 use crate::{
-    correlate::Correlator,
+    correlate::{Correlator, KernelReport},
     event::{self, Event, Walk},
     mounts::Mounts,
 };
@@ -28,6 +28,13 @@ pub struct Pipeline {
     reported_count: u64,
     incidents_count: u64,
     bad_records_count: u64,
+}
+
+/// Whether a record of the kernel's log is the headline of a report on a freeze: all others mean
+/// nothing here.
+#[must_use]
+pub fn is_kernel_report(record: &[u8]) -> bool {
+    KernelReport::parse(record).is_some()
 }
 
 impl Pipeline {
