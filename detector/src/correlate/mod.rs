@@ -88,12 +88,11 @@ impl Correlator {
         if self.open.len() <= OPEN_MAX {
             return None;
         }
-        let first = Joined::of(session, &self.open[0].found.walk, &self.records);
-        if self.is_incident(session, &self.open[0], &first) {
+        if self.is_incident(session, &self.open[0]) {
             // What was lost until now is not known; the next incident tells.
             Some(self.come_out(session, 0, 0))
         } else {
-            self.close(0, &first, false);
+            self.close(session, 0);
             None
         }
     }
@@ -165,10 +164,8 @@ impl Correlator {
 
     /// Something comes out when enough time has passed.
     pub fn is_pending(&self, session: &Session) -> bool {
-        self.open.iter().any(|open| {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            self.is_incident(session, open, &joined)
-        }) || !self.syscalls_without_open_walk(None).is_empty()
+        self.open.iter().any(|open| self.is_incident(session, open))
+            || !self.syscalls_without_open_walk(None).is_empty()
     }
 
     /// Time passed: what is complete by now comes out.
@@ -179,9 +176,8 @@ impl Correlator {
     /// The run is over: everything comes out.
     pub fn end(&mut self, session: &Session, lost_count: u64) -> Vec<Finding> {
         let findings = self.come_out_until(session, None, lost_count);
-        while let Some(open) = self.open.first() {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            self.close(0, &joined, false);
+        while !self.open.is_empty() {
+            self.close(session, 0);
         }
         findings
     }
@@ -202,9 +198,8 @@ impl Correlator {
         // Records lost may belong to each of the incidents that come out together.
         let lost_since = lost_count.saturating_sub(self.lost_count);
         while let Some(open) = self.open.get(place) {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
             let is_due = now_ns.is_none_or(|now_ns| self.is_due(&open.found.walk, now_ns));
-            if is_due && self.is_incident(session, open, &joined) {
+            if is_due && self.is_incident(session, open) {
                 findings.push(self.come_out(session, place, lost_since));
             } else {
                 place += 1;
@@ -253,27 +248,26 @@ impl Correlator {
         for (at, is_named) in reports {
             self.log.reports[at].is_claimed |= is_named;
         }
-        self.close(place, &joined, true);
+        self.close_as(place, &joined, Fate::Used);
         Finding::Incident(Box::new(incident))
     }
 
-    fn close(&mut self, place: usize, joined: &Joined, is_incident: bool) {
+    /// A walk goes without having been an incident.
+    fn close(&mut self, session: &Session, place: usize) {
+        let joined = Joined::of(session, &self.open[place].found.walk, &self.records);
+        self.close_as(place, &joined, Fate::BelowThreshold);
+    }
+
+    fn close_as(&mut self, place: usize, joined: &Joined, fate: Fate) {
         let found = self.open.remove(place).found;
-        self.records.mark(
-            joined,
-            if is_incident {
-                Fate::Used
-            } else {
-                Fate::BelowThreshold
-            },
-        );
+        self.records.mark(joined, fate);
         if self.closed.len() == CLOSED_MAX {
             self.closed.pop_front();
         }
         self.closed.push_back(Closed {
             tid: found.walk.tid,
             span: span(&found.walk),
-            is_incident,
+            is_incident: fate == Fate::Used,
         });
     }
 
@@ -285,19 +279,22 @@ impl Correlator {
                 place += 1;
                 continue;
             }
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            if self.is_incident(session, open, &joined) {
+            if self.is_incident(session, open) {
                 self.open[place].is_incident = true;
                 place += 1;
             } else {
-                self.close(place, &joined, false);
+                self.close(session, place);
             }
         }
     }
 
-    fn is_incident(&self, session: &Session, open: &Open, joined: &Joined) -> bool {
-        let worst_ns = open.found.walk_ns.max(joined.damage_ns(&self.records));
-        open.is_incident || worst_ns >= session.incident_threshold_ns
+    /// The walk was long, or did as much damage.
+    fn is_incident(&self, session: &Session, open: &Open) -> bool {
+        let threshold_ns = session.incident_threshold_ns;
+        open.is_incident || open.found.walk_ns >= threshold_ns || {
+            let joined = Joined::of(session, &open.found.walk, &self.records);
+            joined.damage_ns(&self.records) >= threshold_ns
+        }
     }
 
     fn is_due(&self, walk: &Walk, now_ns: u64) -> bool {
