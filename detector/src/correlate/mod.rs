@@ -8,11 +8,15 @@
 
 mod buffer;
 mod build;
+mod calls;
 mod join;
 mod kernel_log;
 #[cfg(test)]
 mod property;
 mod records;
+mod reports;
+#[cfg(test)]
+mod story;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -26,11 +30,9 @@ use records::Records;
 use symbols::Symbols;
 
 use crate::{
-    event::{Release, Stall, Syscall, Wait, Walk},
+    event::{Release, Stall, Wait, Walk},
     incident::Span,
-    pipeline::{
-        Finding, RecordCounts, Session, SyscallFinding, WaiterNow, WaitingNow, WalkFinding,
-    },
+    pipeline::{Finding, RecordCounts, Session, WaiterNow, WaitingNow, WalkFinding},
 };
 
 /// How long after its walk's end an incident waits for the rest of its records.
@@ -108,18 +110,6 @@ impl Correlator {
     pub fn stall(&mut self, session: &Session, stall: Stall) {
         let now_ns = stall.made_ns();
         self.records.stalls.push(stall);
-        self.retire(session, now_ns);
-    }
-
-    /// A system call that puts a watch was slow.
-    pub fn syscall(&mut self, session: &Session, syscall: Syscall) {
-        let now_ns = syscall.made_ns();
-        let around: Vec<_> = self.closed_inside(&syscall).collect();
-        let is_below = !around.is_empty() && around.iter().all(|closed| !closed.is_incident);
-        self.records.syscalls.push(syscall);
-        if is_below {
-            self.records.syscalls.mark_last(Fate::BelowThreshold);
-        }
         self.retire(session, now_ns);
     }
 
@@ -208,20 +198,7 @@ impl Correlator {
         if !findings.is_empty() {
             self.lost_count = lost_count;
         }
-        for place in self.syscalls_without_open_walk(now_ns) {
-            let syscall = self.records.syscalls.get(place).clone();
-            let walk_ns = self
-                .closed_inside(&syscall)
-                .filter(|closed| closed.is_incident)
-                .map(|closed| closed.span.length_ns())
-                .sum();
-            self.records.syscalls.mark(place, Fate::Used);
-            findings.push(Finding::Syscall(Box::new(SyscallFinding {
-                realtime_ns: session.realtime_ns(syscall.start_ns),
-                walk_ns,
-                syscall,
-            })));
-        }
+        findings.extend(self.syscalls_until(session, now_ns));
         findings
     }
 
@@ -319,63 +296,5 @@ impl Correlator {
                 })
             })
             .count()
-    }
-
-    /// Slow system calls that nothing has told of and no open walk is inside of, until a time.
-    fn syscalls_without_open_walk(&self, now_ns: Option<u64>) -> Vec<usize> {
-        self.records
-            .syscalls
-            .unrelated()
-            .filter(|(_, syscall)| {
-                now_ns.is_none_or(|now_ns| now_ns >= syscall.end_ns.saturating_add(GRACE_NS))
-            })
-            .filter(|(_, syscall)| {
-                let is_inside = |open: &Open| join::is_inside(&open.found.walk, syscall);
-                !self.open.iter().any(is_inside)
-            })
-            .map(|(place, _)| place)
-            .collect()
-    }
-
-    fn closed_inside<'a>(&'a self, syscall: &'a Syscall) -> impl Iterator<Item = &'a Closed> {
-        let call = Span::new(syscall.start_ns, syscall.end_ns);
-        self.closed
-            .iter()
-            .filter(move |closed| closed.tid == syscall.tid && call.contains(&closed.span))
-    }
-
-    /// The kernel's reports for a walk: those near it in time, without the ones that name somebody
-    /// of another walk. Each with whether it names somebody of this one.
-    fn reports_of(&self, session: &Session, place: usize, joined: &Joined) -> Vec<(usize, bool)> {
-        let names = |at: usize, walk: &Walk, joined: &Joined| {
-            let waits = joined
-                .waits
-                .iter()
-                .map(|(place, _, _)| self.records.waits.get(*place));
-            self.log.reports[at].names(walk, waits)
-        };
-        let walk = &self.open[place].found.walk;
-        let near = |at: &usize| self.log.reports[*at].is_near(span(walk));
-        let others = || {
-            let others = self.open.iter().enumerate();
-            others.filter(|(other, _)| *other != place)
-        };
-        (0..self.log.reports.len())
-            .filter(near)
-            .map(|at| (at, names(at, walk, joined)))
-            .filter(|(at, is_named)| {
-                *is_named
-                    || !self.log.reports[*at].is_claimed
-                        && !others().any(|(_, Open { found: other, .. })| {
-                            let report = &self.log.reports[*at];
-                            report.is_near(span(&other.walk))
-                                && names(
-                                    *at,
-                                    &other.walk,
-                                    &Joined::of(session, &other.walk, &self.records),
-                                )
-                        })
-            })
-            .collect()
     }
 }
