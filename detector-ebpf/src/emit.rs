@@ -3,12 +3,13 @@
 //! The ring buffer has a spinlock of its own. A probe that sees waits for spinlocks must not write a
 //! record about a wait for that very lock, which it holds at that moment: before 5.12 nothing keeps
 //! a program from running inside itself (ca06f55b9002), and after it only the same program is kept
-//! out. So each CPU notes that it is writing, and `wait.rs` stays away while it does.
+//! out. So each CPU counts who is writing on it, and `wait.rs` stays away while somebody is: more than
+//! one where a program is preempted or interrupted, and all of them leave before it goes on.
 
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{macros::map, maps::RingBuf};
-use fslockup_ebpf::count;
+use fslockup_ebpf::{CpuState, count};
 
 use crate::{counters, cpu};
 
@@ -19,8 +20,7 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
 #[inline(always)]
 pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) {
     let Some(cpu) = cpu::this() else { return };
-    // SAFETY: the element is this CPU's own; a volatile write, so that the order stays.
-    unsafe { (&raw mut (*cpu).is_emitting).write_volatile(1) };
+    count_writers(cpu, 1);
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             fill(MaybeUninit::as_mut_ptr(&mut entry));
@@ -28,19 +28,25 @@ pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) {
         }
         None => counters::add_one(count::RING_FULL),
     }
-    // SAFETY: as above.
-    unsafe { (&raw mut (*cpu).is_emitting).write_volatile(0) };
+    count_writers(cpu, u64::MAX);
 }
 
 /// Copies a record that is kept elsewhere.
 #[inline(always)]
 pub fn emit_copy<T: Copy + 'static>(record: &T) {
     let Some(cpu) = cpu::this() else { return };
-    // SAFETY: as in `emit`.
-    unsafe { (&raw mut (*cpu).is_emitting).write_volatile(1) };
+    count_writers(cpu, 1);
     if RECORDS.output::<T>(record, 0).is_err() {
         counters::add_one(count::RING_FULL);
     }
-    // SAFETY: as in `emit`.
-    unsafe { (&raw mut (*cpu).is_emitting).write_volatile(0) };
+    count_writers(cpu, u64::MAX);
+}
+
+#[inline(always)]
+fn count_writers(cpu: *mut CpuState, change: u64) {
+    // SAFETY: the element is this CPU's own; volatile, so that the order stays.
+    unsafe {
+        let writers = &raw mut (*cpu).writers_count;
+        writers.write_volatile(writers.read_volatile().wrapping_add(change));
+    }
 }

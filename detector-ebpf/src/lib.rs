@@ -300,8 +300,8 @@ pub struct CpuState {
     pub ended: [Section; SECTIONS_KEPT],
     /// Where the next ended section goes.
     pub next_ended: u64,
-    /// A program on this CPU is writing to the ring buffer: see `emit.rs`.
-    pub is_emitting: u64,
+    /// Programs on this CPU that are writing to the ring buffer: see `emit.rs`.
+    pub writers_count: u64,
     /// Task that got this CPU at a switch that was looked at.
     pub arrived_task: u64,
     /// When it did, CLOCK_MONOTONIC; 0: no such switch.

@@ -104,7 +104,7 @@ fn begin(lock_addr: u64) {
     // SAFETY: the element is this CPU's own. An interrupt that waits in the middle of this takes
     // and gives back a place before it returns.
     let cpu = unsafe { &mut *cpu };
-    if cpu.is_emitting != 0 {
+    if cpu.writers_count != 0 {
         counters::add_one(count::WAITS_UNSEEN);
         return;
     }
@@ -123,7 +123,7 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
     let Some(state) = cpu::this() else { return };
     // SAFETY: the element is this CPU's own.
     let cpu = unsafe { &mut *state };
-    if cpu.is_emitting != 0 {
+    if cpu.writers_count != 0 {
         return;
     }
     for waiting in &mut cpu.waiting {

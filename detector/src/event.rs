@@ -259,7 +259,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         )?)))),
         kind::WAIT => Ok(Event::Wait(Box::new(decode_wait(&read_record(
             kind, bytes,
-        )?)))),
+        )?)?))),
         kind::STALL => Ok(Event::Stall(Box::new(decode_stall(&read_record(
             kind, bytes,
         )?)?))),
@@ -336,19 +336,29 @@ fn decode_walk(record: WalkRecord) -> Walk {
     }
 }
 
-fn decode_wait(record: &WaitRecord) -> Wait {
+fn decode_wait(record: &WaitRecord) -> Result<Wait, DecodeError> {
     let frames = usize::try_from(record.stack_bytes).unwrap_or(0) / size_of::<u64>();
-    Wait {
+    Ok(Wait {
         lock_addr: record.lock_addr,
         start_ns: record.start_ns,
         end_ns: record.end_ns,
         pid: record.pid,
         tid: record.tid,
         cpu: record.cpu,
-        is_sleeping: record.how == wait_how::SLEEP,
+        is_sleeping: match record.how {
+            wait_how::SPIN => false,
+            wait_how::SLEEP => true,
+            value => {
+                return Err(DecodeError::Value {
+                    kind: kind::WAIT,
+                    field: "how",
+                    value,
+                });
+            }
+        },
         comm: until_nul(&record.comm).to_vec(),
         stack: record.stack.iter().take(frames).copied().collect(),
-    }
+    })
 }
 
 fn decode_stall(record: &StallRecord) -> Result<Stall, DecodeError> {
@@ -422,91 +432,4 @@ fn decode_path(record: &WalkRecord) -> Option<Vec<Vec<u8>>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use fslockup_ebpf::{COMM_BYTES, FSTYPE_BYTES, PATH_BYTES};
-
-    pub fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes[..text.len()].copy_from_slice(text);
-        bytes
-    }
-
-    /// A walk of `/var/spool` on 259:0, as the programs would write it.
-    pub fn record() -> WalkRecord {
-        WalkRecord {
-            kind: kind::WALK,
-            slot: 0,
-            start_ns: 1_000_000_000,
-            end_ns: 1_075_000_000,
-            pid: 41,
-            tid: 42,
-            cgroup_id: 7,
-            syscall_nr: 254,
-            ino: 1234,
-            i_lock_addr: 0xffff_8880_0000_1000,
-            d_lock_addr: 0xffff_8880_0000_2000,
-            dev: 259 << 20,
-            start_cpu: 3,
-            end_cpu: 3,
-            path_len: 10,
-            path_flags: 0,
-            comm: padded::<COMM_BYTES>(b"systemd"),
-            fstype: padded::<FSTYPE_BYTES>(b"ext4"),
-            path: padded::<PATH_BYTES>(b"\x05spool\x03var"),
-        }
-    }
-
-    /// A record as the ring buffer would have it.
-    pub fn bytes<T: Record>(record: &T) -> Vec<u8> {
-        // SAFETY: records have no padding (their sizes are asserted where they are defined).
-        unsafe {
-            std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<T>())
-        }
-        .to_vec()
-    }
-
-    #[test]
-    fn a_record_decodes_to_what_was_written() {
-        let Ok(Event::Walk(walk)) = decode(&bytes(&record())) else {
-            panic!("a walk")
-        };
-        assert_eq!(walk.walk_ns(), Some(75_000_000));
-        assert_eq!(walk.comm, b"systemd");
-        assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
-    }
-
-    #[test]
-    fn a_record_cut_anywhere_is_an_error_not_a_panic() {
-        let whole = bytes(&record());
-        for end in 0..whole.len() {
-            assert!(decode(&whole[..end]).is_err(), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn a_path_whose_lengths_run_over_is_none() {
-        let broken = WalkRecord {
-            path_len: 5,
-            ..record()
-        };
-        let Ok(Event::Walk(walk)) = decode(&bytes(&broken)) else {
-            panic!("a walk")
-        };
-        assert_eq!(walk.path, None);
-        let longer = WalkRecord {
-            path_len: u16::MAX,
-            ..record()
-        };
-        assert!(decode(&bytes(&longer)).is_ok());
-    }
-
-    #[test]
-    fn an_unknown_kind_is_named() {
-        let unknown = WalkRecord {
-            kind: 99,
-            ..record()
-        };
-        assert_eq!(decode(&bytes(&unknown)), Err(DecodeError::Kind(99)));
-    }
-}
+pub(crate) mod tests;

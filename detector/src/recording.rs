@@ -230,7 +230,7 @@ mod tests {
     use crate::{
         event::tests::{bytes, record},
         facts::tests::facts_with,
-        pipeline::Counts,
+        pipeline::{Counts, Symbol, WaitingNow},
         report::AttachReport,
     };
 
@@ -256,6 +256,43 @@ mod tests {
                 record: bytes(&record()),
             },
             Input::Record(bytes(&record())),
+            Input::Symbols(vec![
+                Symbol {
+                    address: u64::MAX,
+                    name: Some("d_alloc+0x1".to_owned()),
+                },
+                Symbol {
+                    address: 0,
+                    name: None,
+                },
+            ]),
+            Input::Waiting {
+                now_ns: 10,
+                waiters: vec![WaitingNow {
+                    cpu: Some(1),
+                    lock_addr: u64::MAX - 1,
+                    start_ns: 8,
+                    pid: 2,
+                    tid: 3,
+                    comm: Some(b"\xff\x1b".to_vec()),
+                }],
+            },
+            Input::Waiting {
+                now_ns: 11,
+                waiters: Vec::new(),
+            },
+            Input::KernelLog {
+                read_ns: 12,
+                line: b"6,1,2,-;a \xff line\n K=v\n".to_vec(),
+            },
+            Input::KernelLog {
+                read_ns: 13,
+                line: Vec::new(),
+            },
+            Input::Tick {
+                now_ns: 14,
+                lost_count: u64::MAX,
+            },
             Input::End(Counts {
                 walks_count: 3,
                 ..Counts::default()
@@ -309,6 +346,29 @@ mod tests {
             assert!(
                 read_all(&broken).is_err(),
                 "seed {seed}, round {round}, byte {at}"
+            );
+        }
+    }
+
+    /// The checksum is right, what it protects is not.
+    #[test]
+    fn frames_that_are_too_short_or_no_json_are_corrupt() {
+        for (kind, payload) in [
+            (kind::RUNNING, &b"short"[..]),
+            (kind::KERNEL_LOG, b"1234567"),
+            (kind::TICK, b"12345678"),
+            (kind::TICK, b"123456781234567"),
+            (kind::SYMBOLS, b"{}"),
+            (kind::WAITING, b"[1]"),
+            (kind::END, b""),
+            (99, b""),
+        ] {
+            let mut file = Vec::new();
+            Writer::start(&mut file, &session()).expect("written");
+            frame::write(&mut file, kind, payload).expect("written");
+            assert!(
+                matches!(read_all(&file), Err(RecordingError::Corrupt(_))),
+                "kind {kind}"
             );
         }
     }

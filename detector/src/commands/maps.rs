@@ -68,12 +68,12 @@ impl Maps {
             let Ok(bytes) = bytes else { continue };
             // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
             let state: CpuState = unsafe { bytes.as_ptr().cast::<CpuState>().read_unaligned() };
-            found.extend(state.waiting.iter().map(|waiting| (cpu, *waiting)));
+            found.extend(state.waiting.iter().map(|waiting| (Some(cpu), *waiting)));
         }
         for (_, bytes) in self.attached.sleepers.iter().filter_map(Result::ok) {
             // SAFETY: as many bytes as a `Waiting` has, which is made of integers only.
             let waiting: Waiting = unsafe { bytes.as_ptr().cast::<Waiting>().read_unaligned() };
-            found.push((u32::MAX, waiting));
+            found.push((None, waiting));
         }
         found
             .into_iter()

@@ -8,11 +8,15 @@
 
 mod buffer;
 mod build;
+mod calls;
 mod join;
 mod kernel_log;
 #[cfg(test)]
 mod property;
 mod records;
+mod reports;
+#[cfg(test)]
+mod story;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -27,11 +31,9 @@ use records::Records;
 use symbols::Symbols;
 
 use crate::{
-    event::{Release, Stall, Syscall, Wait, Walk},
+    event::{Release, Stall, Wait, Walk},
     incident::Span,
-    pipeline::{
-        Finding, RecordCounts, Session, SyscallFinding, WaiterNow, WaitingNow, WalkFinding,
-    },
+    pipeline::{Finding, RecordCounts, Session, WaiterNow, WaitingNow, WalkFinding},
 };
 
 /// How long after its walk's end an incident waits for the rest of its records.
@@ -89,12 +91,11 @@ impl Correlator {
         if self.open.len() <= OPEN_MAX {
             return None;
         }
-        let first = Joined::of(session, &self.open[0].found.walk, &self.records);
-        if self.is_incident(session, &self.open[0], &first) {
+        if self.is_incident(session, &self.open[0]) {
             // What was lost until now is not known; the next incident tells.
             Some(self.come_out(session, 0, 0))
         } else {
-            self.close(0, &first, false);
+            self.close(session, 0);
             None
         }
     }
@@ -110,18 +111,6 @@ impl Correlator {
     pub fn stall(&mut self, session: &Session, stall: Stall) {
         let now_ns = stall.made_ns();
         self.records.stalls.push(stall);
-        self.retire(session, now_ns);
-    }
-
-    /// A system call that puts a watch was slow.
-    pub fn syscall(&mut self, session: &Session, syscall: Syscall) {
-        let now_ns = syscall.made_ns();
-        let around: Vec<_> = self.closed_inside(&syscall).collect();
-        let is_below = !around.is_empty() && around.iter().all(|closed| !closed.is_incident);
-        self.records.syscalls.push(syscall);
-        if is_below {
-            self.records.syscalls.mark_last(Fate::BelowThreshold);
-        }
         self.retire(session, now_ns);
     }
 
@@ -166,10 +155,8 @@ impl Correlator {
 
     /// Something comes out when enough time has passed.
     pub fn is_pending(&self, session: &Session) -> bool {
-        self.open.iter().any(|open| {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            self.is_incident(session, open, &joined)
-        }) || !self.syscalls_without_open_walk(None).is_empty()
+        self.open.iter().any(|open| self.is_incident(session, open))
+            || !self.syscalls_without_open_walk(None).is_empty()
     }
 
     /// Time passed: what is complete by now comes out.
@@ -180,9 +167,8 @@ impl Correlator {
     /// The run is over: everything comes out.
     pub fn end(&mut self, session: &Session, lost_count: u64) -> Vec<Finding> {
         let findings = self.come_out_until(session, None, lost_count);
-        while let Some(open) = self.open.first() {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            self.close(0, &joined, false);
+        while !self.open.is_empty() {
+            self.close(session, 0);
         }
         findings
     }
@@ -203,9 +189,8 @@ impl Correlator {
         // Records lost may belong to each of the incidents that come out together.
         let lost_since = lost_count.saturating_sub(self.lost_count);
         while let Some(open) = self.open.get(place) {
-            let joined = Joined::of(session, &open.found.walk, &self.records);
             let is_due = now_ns.is_none_or(|now_ns| self.is_due(&open.found.walk, now_ns));
-            if is_due && self.is_incident(session, open, &joined) {
+            if is_due && self.is_incident(session, open) {
                 findings.push(self.come_out(session, place, lost_since));
             } else {
                 place += 1;
@@ -214,20 +199,7 @@ impl Correlator {
         if !findings.is_empty() {
             self.lost_count = lost_count;
         }
-        for place in self.syscalls_without_open_walk(now_ns) {
-            let syscall = self.records.syscalls.get(place).clone();
-            let walk_ns = self
-                .closed_inside(&syscall)
-                .filter(|closed| closed.is_incident)
-                .map(|closed| closed.span.length_ns())
-                .sum();
-            self.records.syscalls.mark(place, Fate::Used);
-            findings.push(Finding::Syscall(Box::new(SyscallFinding {
-                realtime_ns: session.realtime_ns(syscall.start_ns),
-                walk_ns,
-                syscall,
-            })));
-        }
+        findings.extend(self.syscalls_until(session, now_ns));
         findings
     }
 
@@ -254,27 +226,26 @@ impl Correlator {
         for (at, is_named) in reports {
             self.log.reports[at].is_claimed |= is_named;
         }
-        self.close(place, &joined, true);
+        self.close_as(place, &joined, Fate::Used);
         Finding::Incident(Box::new(incident))
     }
 
-    fn close(&mut self, place: usize, joined: &Joined, is_incident: bool) {
+    /// A walk goes without having been an incident.
+    fn close(&mut self, session: &Session, place: usize) {
+        let joined = Joined::of(session, &self.open[place].found.walk, &self.records);
+        self.close_as(place, &joined, Fate::BelowThreshold);
+    }
+
+    fn close_as(&mut self, place: usize, joined: &Joined, fate: Fate) {
         let found = self.open.remove(place).found;
-        self.records.mark(
-            joined,
-            if is_incident {
-                Fate::Used
-            } else {
-                Fate::BelowThreshold
-            },
-        );
+        self.records.mark(joined, fate);
         if self.closed.len() == CLOSED_MAX {
             self.closed.pop_front();
         }
         self.closed.push_back(Closed {
             tid: found.walk.tid,
             span: span(&found.walk),
-            is_incident,
+            is_incident: fate == Fate::Used,
         });
     }
 
@@ -286,19 +257,22 @@ impl Correlator {
                 place += 1;
                 continue;
             }
-            let joined = Joined::of(session, &open.found.walk, &self.records);
-            if self.is_incident(session, open, &joined) {
+            if self.is_incident(session, open) {
                 self.open[place].is_incident = true;
                 place += 1;
             } else {
-                self.close(place, &joined, false);
+                self.close(session, place);
             }
         }
     }
 
-    fn is_incident(&self, session: &Session, open: &Open, joined: &Joined) -> bool {
-        let worst_ns = open.found.walk_ns.max(joined.damage_ns(&self.records));
-        open.is_incident || worst_ns >= session.incident_threshold_ns
+    /// The walk was long, or did as much damage.
+    fn is_incident(&self, session: &Session, open: &Open) -> bool {
+        let threshold_ns = session.incident_threshold_ns;
+        open.is_incident || open.found.walk_ns >= threshold_ns || {
+            let joined = Joined::of(session, &open.found.walk, &self.records);
+            joined.damage_ns(&self.records) >= threshold_ns
+        }
     }
 
     fn is_due(&self, walk: &Walk, now_ns: u64) -> bool {
@@ -323,63 +297,5 @@ impl Correlator {
                 })
             })
             .count()
-    }
-
-    /// Slow system calls that nothing has told of and no open walk is inside of, until a time.
-    fn syscalls_without_open_walk(&self, now_ns: Option<u64>) -> Vec<usize> {
-        self.records
-            .syscalls
-            .unrelated()
-            .filter(|(_, syscall)| {
-                now_ns.is_none_or(|now_ns| now_ns >= syscall.end_ns.saturating_add(GRACE_NS))
-            })
-            .filter(|(_, syscall)| {
-                let is_inside = |open: &Open| join::is_inside(&open.found.walk, syscall);
-                !self.open.iter().any(is_inside)
-            })
-            .map(|(place, _)| place)
-            .collect()
-    }
-
-    fn closed_inside<'a>(&'a self, syscall: &'a Syscall) -> impl Iterator<Item = &'a Closed> {
-        let call = Span::new(syscall.start_ns, syscall.end_ns);
-        self.closed
-            .iter()
-            .filter(move |closed| closed.tid == syscall.tid && call.contains(&closed.span))
-    }
-
-    /// The kernel's reports for a walk: those near it in time, without the ones that name somebody
-    /// of another walk. Each with whether it names somebody of this one.
-    fn reports_of(&self, session: &Session, place: usize, joined: &Joined) -> Vec<(usize, bool)> {
-        let names = |at: usize, walk: &Walk, joined: &Joined| {
-            let waits = joined
-                .waits
-                .iter()
-                .map(|(place, _, _)| self.records.waits.get(*place));
-            self.log.reports[at].names(walk, waits)
-        };
-        let walk = &self.open[place].found.walk;
-        let near = |at: &usize| self.log.reports[*at].is_near(span(walk));
-        let others = || {
-            let others = self.open.iter().enumerate();
-            others.filter(|(other, _)| *other != place)
-        };
-        (0..self.log.reports.len())
-            .filter(near)
-            .map(|at| (at, names(at, walk, joined)))
-            .filter(|(at, is_named)| {
-                *is_named
-                    || !self.log.reports[*at].is_claimed
-                        && !others().any(|(_, Open { found: other, .. })| {
-                            let report = &self.log.reports[*at];
-                            report.is_near(span(&other.walk))
-                                && names(
-                                    *at,
-                                    &other.walk,
-                                    &Joined::of(session, &other.walk, &self.records),
-                                )
-                        })
-            })
-            .collect()
     }
 }

@@ -91,7 +91,7 @@ pub struct WalkBody {
 #[derive(Serialize)]
 struct WaiterNow {
     lock: &'static str,
-    cpu: u32,
+    cpu: Option<u32>,
     pid: u32,
     tid: u32,
     comm: Option<String>,

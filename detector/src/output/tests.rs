@@ -112,7 +112,7 @@ fn soft_lockup() -> Case {
     let waiting = |now_ms: u64| Input::Waiting {
         now_ns: now_ms * MS,
         waiters: vec![WaitingNow {
-            cpu: 0,
+            cpu: Some(0),
             lock_addr: a.d_lock,
             start_ns: 1_012 * MS,
             pid: 10,
@@ -152,7 +152,7 @@ fn lost() -> Case {
         Input::Waiting {
             now_ns: 1_050 * MS,
             waiters: vec![WaitingNow {
-                cpu: 0,
+                cpu: Some(0),
                 lock_addr: a.d_lock,
                 start_ns: 1_012 * MS,
                 pid: 10,

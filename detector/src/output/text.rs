@@ -91,9 +91,11 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         let comm = waiter.comm.as_deref().map(escape);
         writeln!(
             to,
-            "    waiting for {} on CPU {} for {} so far: {} (pid {}, tid {})",
+            "    waiting for {} {} for {} so far: {} (pid {}, tid {})",
             waiter.lock.name(),
-            waiter.cpu,
+            waiter
+                .cpu
+                .map_or_else(|| "asleep".to_owned(), |cpu| format!("on CPU {cpu}")),
             duration::text(waiter.wait_ns),
             comm.as_deref().unwrap_or("a task"),
             waiter.pid,

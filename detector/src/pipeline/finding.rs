@@ -45,8 +45,8 @@ pub struct WalkFinding {
 pub struct WaiterNow {
     /// The lock.
     pub lock: crate::incident::Lock,
-    /// The CPU.
-    pub cpu: u32,
+    /// The CPU that spins; none where the waiter sleeps (PREEMPT_RT).
+    pub cpu: Option<u32>,
     /// Process id.
     pub pid: u32,
     /// Thread id.

@@ -69,7 +69,7 @@ pub enum Input {
     Waiting {
         /// CLOCK_MONOTONIC when they were read.
         now_ns: u64,
-        /// One for each CPU that waits.
+        /// One for each wait.
         waiters: Vec<WaitingNow>,
     },
     /// A record of the kernel's log as `/dev/kmsg` gives it: `priority,sequence,µs,flags;text`.
@@ -103,8 +103,8 @@ pub struct Symbol {
 /// A wait that goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingNow {
-    /// The CPU.
-    pub cpu: u32,
+    /// The CPU that spins; none where the waiter sleeps (PREEMPT_RT).
+    pub cpu: Option<u32>,
     /// Address of the lock.
     pub lock_addr: u64,
     /// When the waiter found it taken, CLOCK_MONOTONIC.

@@ -1,0 +1,231 @@
+//! Each kind of record: right, cut, with values that nothing writes.
+
+use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, FSTYPE_BYTES, PATH_BYTES, STACK_DEPTH};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+
+use super::*;
+use crate::testing;
+
+pub fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes[..text.len()].copy_from_slice(text);
+    bytes
+}
+
+/// A walk of `/var/spool` on 259:0, as the programs would write it.
+pub fn record() -> WalkRecord {
+    WalkRecord {
+        kind: kind::WALK,
+        slot: 0,
+        start_ns: 1_000_000_000,
+        end_ns: 1_075_000_000,
+        pid: 41,
+        tid: 42,
+        cgroup_id: 7,
+        syscall_nr: 254,
+        ino: 1234,
+        i_lock_addr: 0xffff_8880_0000_1000,
+        d_lock_addr: 0xffff_8880_0000_2000,
+        dev: 259 << 20,
+        start_cpu: 3,
+        end_cpu: 3,
+        path_len: 10,
+        path_flags: 0,
+        comm: padded::<COMM_BYTES>(b"systemd"),
+        fstype: padded::<FSTYPE_BYTES>(b"ext4"),
+        path: padded::<PATH_BYTES>(b"\x05spool\x03var"),
+    }
+}
+
+/// A record as the ring buffer would have it.
+pub fn bytes<T: Record>(record: &T) -> Vec<u8> {
+    // SAFETY: records have no padding (their sizes are asserted where they are defined).
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<T>()) }
+        .to_vec()
+}
+
+#[test]
+fn a_record_decodes_to_what_was_written() {
+    let Ok(Event::Walk(walk)) = decode(&bytes(&record())) else {
+        panic!("a walk")
+    };
+    assert_eq!(walk.walk_ns(), Some(75_000_000));
+    assert_eq!(walk.comm, b"systemd");
+    assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
+}
+
+fn all_kinds() -> [Vec<u8>; 5] {
+    [
+        bytes(&record()),
+        bytes(&testing::wait(0xa1, 10, 1, 1_000, 1_100)),
+        bytes(&testing::stall(30, 2, 10, (1_000, 1_100), (1_010, 1_110))),
+        bytes(&testing::syscall(42, 1_000, 1_100)),
+        bytes(&testing::release(42, 0xa1, 1_100)),
+    ]
+}
+
+#[test]
+fn a_record_cut_anywhere_is_an_error_not_a_panic() {
+    for whole in all_kinds() {
+        assert!(decode(&whole).is_ok());
+        for end in 0..whole.len() {
+            assert!(decode(&whole[..end]).is_err(), "cut at {end}");
+        }
+        // The ring buffer pads.
+        assert_eq!(decode(&[&whole[..], &[0; 4]].concat()), decode(&whole));
+    }
+}
+
+#[test]
+fn random_bytes_decode_to_something_or_an_error() {
+    let seed = 11;
+    let mut random = SmallRng::seed_from_u64(seed);
+    for _ in 0..2_000 {
+        for mut bytes in all_kinds() {
+            // The kind stays, or most would be of no kind.
+            for byte in &mut bytes[4..] {
+                *byte = random.random();
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}
+
+#[test]
+fn a_wait_decodes_to_what_was_written() {
+    let Ok(Event::Wait(wait)) = decode(&bytes(&testing::wait(0xa1, 10, 1, 1_000, 1_100))) else {
+        panic!("a wait")
+    };
+    assert_eq!((wait.lock_addr, wait.wait_ns()), (0xa1, 100_000_000));
+    assert_eq!((wait.tid, wait.cpu, wait.is_sleeping), (10, 1, false));
+    assert_eq!(wait.stack, [0x10, 0x20, 0x30, 0x40]);
+    let unreadable = WaitRecord {
+        stack_bytes: -14,
+        how: wait_how::SLEEP,
+        ..testing::wait(0xa1, 10, 1, 1_000, 1_100)
+    };
+    let Ok(Event::Wait(wait)) = decode(&bytes(&unreadable)) else {
+        panic!("a wait")
+    };
+    assert!(wait.stack.is_empty() && wait.is_sleeping);
+    let too_much = WaitRecord {
+        stack_bytes: i32::MAX,
+        ..unreadable
+    };
+    let Ok(Event::Wait(wait)) = decode(&bytes(&too_much)) else {
+        panic!("a wait")
+    };
+    assert_eq!(wait.stack.len(), STACK_DEPTH);
+}
+
+#[test]
+fn a_stall_decodes_to_what_was_written() {
+    let record = StallRecord {
+        flags: WAS_RUNNABLE_BEFORE,
+        ..testing::stall(30, 2, 10, (1_000, 1_100), (1_010, 1_110))
+    };
+    let Ok(Event::Stall(stall)) = decode(&bytes(&record)) else {
+        panic!("a stall")
+    };
+    assert_eq!((stall.behind, stall.behind_tid), (Behind::Walk, 10));
+    assert_eq!(stall.runq_delay_ns(), 100_000_000);
+    assert_eq!(stall.behind_ns, 90_000_000);
+    assert!(stall.was_runnable_before);
+    let Ok(Event::Stall(stall)) = decode(&bytes(&testing::stall_behind_wait(0xa1, record))) else {
+        panic!("a stall")
+    };
+    assert_eq!(stall.behind, Behind::Wait(0xa1));
+}
+
+#[test]
+fn a_syscall_decodes_to_what_was_written() {
+    let Ok(Event::Syscall(syscall)) = decode(&bytes(&testing::syscall(42, 1_000, 1_100))) else {
+        panic!("a syscall")
+    };
+    assert_eq!(syscall.call, Call::InotifyAddWatch);
+    assert_eq!((syscall.syscall_ns(), syscall.mask), (100_000_000, 0x804));
+    assert_eq!(syscall.path.as_deref(), Some(&b"/data/var/spool"[..]));
+    for path_bytes in [0, -14, i32::MIN] {
+        let without = SyscallRecord {
+            path_bytes,
+            ..testing::syscall(42, 1_000, 1_100)
+        };
+        let Ok(Event::Syscall(syscall)) = decode(&bytes(&without)) else {
+            panic!("a syscall")
+        };
+        assert_eq!(syscall.path, None);
+    }
+    let unended = SyscallRecord {
+        path_bytes: i32::MAX,
+        path: [b'x'; ARGUMENT_BYTES],
+        ..testing::syscall(42, 1_000, 1_100)
+    };
+    let Ok(Event::Syscall(syscall)) = decode(&bytes(&unended)) else {
+        panic!("a syscall")
+    };
+    assert_eq!(syscall.path.map(|path| path.len()), Some(ARGUMENT_BYTES));
+}
+
+#[test]
+fn a_release_decodes_to_what_was_written() {
+    assert_eq!(
+        decode(&bytes(&testing::release(42, 0xa1, 1_100))),
+        Ok(Event::Release(Release {
+            tid: 42,
+            lock_addr: 0xa1,
+            at_ns: 1_100_000_000,
+        }))
+    );
+}
+
+#[test]
+fn values_that_nothing_writes_are_errors() {
+    let value = |kind, field, value| Err(DecodeError::Value { kind, field, value });
+    for behind in [0, 3, u32::MAX] {
+        let stall = StallRecord {
+            behind,
+            ..testing::stall(30, 2, 10, (1_000, 1_100), (1_010, 1_110))
+        };
+        assert_eq!(decode(&bytes(&stall)), value(kind::STALL, "behind", behind));
+    }
+    for call in [0, 4, u32::MAX] {
+        let syscall = SyscallRecord {
+            call,
+            ..testing::syscall(42, 1_000, 1_100)
+        };
+        assert_eq!(decode(&bytes(&syscall)), value(kind::SYSCALL, "call", call));
+    }
+    for how in [0, 3, u32::MAX] {
+        let wait = WaitRecord {
+            how,
+            ..testing::wait(0xa1, 10, 1, 1_000, 1_100)
+        };
+        assert_eq!(decode(&bytes(&wait)), value(kind::WAIT, "how", how));
+    }
+}
+
+#[test]
+fn a_path_whose_lengths_run_over_is_none() {
+    let broken = WalkRecord {
+        path_len: 5,
+        ..record()
+    };
+    let Ok(Event::Walk(walk)) = decode(&bytes(&broken)) else {
+        panic!("a walk")
+    };
+    assert_eq!(walk.path, None);
+    let longer = WalkRecord {
+        path_len: u16::MAX,
+        ..record()
+    };
+    assert!(decode(&bytes(&longer)).is_ok());
+}
+
+#[test]
+fn an_unknown_kind_is_named() {
+    let unknown = WalkRecord {
+        kind: 99,
+        ..record()
+    };
+    assert_eq!(decode(&bytes(&unknown)), Err(DecodeError::Kind(99)));
+}
