@@ -17,11 +17,7 @@ pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
             let detector = started(checks, kind)?;
             let ended = detector.end(signal)?;
             nothing_lost(checks, &ended);
-            checks.equal(
-                format!("left in the kernel by {kind} after {signal}"),
-                kernel::leftovers()?,
-                Vec::new(),
-            );
+            nothing_left(checks, &format!("{kind} after {signal}"))?;
         }
     }
     let output = detector::call(&["run", "--format", "json", "--duration", "100ms"])?;
@@ -34,10 +30,16 @@ pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
             .is_some_and(|line| line.contains(r#""type":"summary""#)),
         text.lines().last().unwrap_or_default(),
     );
-    checks.equal(
-        "left in the kernel after --duration",
-        kernel::leftovers()?,
-        Vec::new(),
+    nothing_left(checks, "after --duration")
+}
+
+/// The kernel frees programs some time after the last descriptor closes.
+fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
+    let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
+    checks.that(
+        format!("{when}: nothing is left in the kernel"),
+        gone.is_ok(),
+        format!("{:?}", kernel::leftovers()?),
     );
     Ok(())
 }
@@ -48,13 +50,7 @@ pub fn kill_9(checks: &mut Checks) -> anyhow::Result<()> {
         let detector = started(checks, kind)?;
         let ended = detector.end(Signal::SIGKILL)?;
         checks.equal(format!("{kind}: exit code"), ended.code, None);
-        // The kernel frees programs some time after the last descriptor closes.
-        let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
-        checks.that(
-            format!("{kind}: nothing is left in the kernel"),
-            gone.is_ok(),
-            format!("{:?}", kernel::leftovers()?),
-        );
+        nothing_left(checks, kind)?;
         let replay = detector::call(&["replay", &ended.recording.to_string_lossy()])?;
         let said = String::from_utf8_lossy(&replay.stderr);
         checks.equal(
