@@ -196,12 +196,7 @@ impl<W: Write> Loop<W> {
                 ready = readable(kernel_log.as_mut()) => {
                     let mut ready = ready.map_err(event_loop())?;
                     ready.clear_ready();
-                    while let Some(line) = ready.get_inner_mut().read() {
-                        if is_kernel_report(&line) {
-                            let read_ns = clock::monotonic_ns();
-                            self.feed(&Input::KernelLog { read_ns, line })?;
-                        }
-                    }
+                    self.read_kernel_log(ready.get_inner_mut())?;
                 }
                 _ = poll.tick() => {
                     for input in maps.running() {
@@ -209,8 +204,12 @@ impl<W: Write> Loop<W> {
                     }
                 }
                 _ = tick.tick(), if self.pipeline.is_pending() => {
-                    self.drain(records.get_mut())?;
+                    // The time first: what had come by then is in what is drained.
                     let now_ns = clock::monotonic_ns();
+                    if let Some(log) = &mut kernel_log {
+                        self.read_kernel_log(log.get_mut())?;
+                    }
+                    self.drain(records.get_mut())?;
                     let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
                     self.feed(&Input::Tick { now_ns, lost_count })?;
                 }
@@ -234,6 +233,16 @@ impl<W: Write> Loop<W> {
                 self.feed(&Input::Symbols(symbols))?;
             }
             self.feed(&Input::Record(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn read_kernel_log(&mut self, log: &mut KernelLog) -> Result<(), CommandError> {
+        while let Some(line) = log.read() {
+            if is_kernel_report(&line) {
+                let read_ns = clock::monotonic_ns();
+                self.feed(&Input::KernelLog { read_ns, line })?;
+            }
         }
         Ok(())
     }

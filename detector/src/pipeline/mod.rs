@@ -19,6 +19,9 @@ use crate::{
     mounts::Mounts,
 };
 
+/// Walks announced whose end was not seen. Past this, one that still runs may be announced again.
+const ANNOUNCED_MAX: usize = 4096;
+
 /// The state between inputs.
 pub struct Pipeline {
     session: Session,
@@ -140,6 +143,9 @@ impl Pipeline {
         }
         if !self.announced.insert((walk.tid, walk.start_ns)) {
             return None;
+        }
+        if self.announced.len() > ANNOUNCED_MAX {
+            self.announced = HashSet::from([(walk.tid, walk.start_ns)]);
         }
         let mut found = self.complete(*walk, walk_ns);
         found.waiters = self.correlator.waiters_now(&found.walk);
