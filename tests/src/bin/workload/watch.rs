@@ -9,14 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use fslockup_tests::TimedCall;
-use nix::{
-    sys::{
-        fanotify::{EventFFlags, Fanotify, InitFlags as FanInit, MarkFlags, MaskFlags},
-        inotify::{AddWatchFlags, InitFlags, Inotify},
-        stat::{major, minor},
-    },
-    time::{ClockId, clock_gettime},
+use fslockup_tests::{TimedCall, task};
+use nix::sys::{
+    fanotify::{EventFFlags, Fanotify, InitFlags as FanInit, MarkFlags, MaskFlags},
+    inotify::{AddWatchFlags, InitFlags, Inotify},
+    stat::{major, minor},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,13 +44,24 @@ pub struct Args {
     /// Then open and close this file of the directory
     #[arg(long, value_name = "NAME")]
     open_child: Option<String>,
+    /// On this CPU
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Not before this moment of CLOCK_MONOTONIC
+    #[arg(long, value_name = "NS")]
+    at_ns: Option<u64>,
     /// Keep the watch until standard input ends
     #[arg(long)]
     hold: bool,
 }
 
 pub fn watch(args: &Args) -> anyhow::Result<()> {
-    be_undisturbed()?;
+    if let Some(cpu) = args.cpu {
+        task::bind_to(cpu)?;
+    }
+    // On a guest's only CPU the detector would run as soon as the walk's record wakes it, before
+    // the system call returns, and would be counted as part of the call.
+    task::be_realtime(1)?;
     let metadata = std::fs::metadata(&args.dir).with_context(|| args.dir.display().to_string())?;
     let clock = Clock {
         ino: metadata.ino(),
@@ -65,22 +73,15 @@ pub fn watch(args: &Args) -> anyhow::Result<()> {
             .add_watch(dir, AddWatchFlags::IN_OPEN)
             .with_context(|| dir.display().to_string())?;
     }
+    if let Some(at_ns) = args.at_ns {
+        task::sleep_until(at_ns)?;
+    }
     match args.via {
         Via::Inotify => inotify(args, &clock)?,
         Via::Fanotify => fanotify(args, &clock)?,
         Via::Dnotify => dnotify(args, &clock)?,
     }
     Ok(())
-}
-
-/// On a guest's only CPU the detector would run as soon as the walk's record wakes it, before the
-/// system call returns, and would be counted as part of the call.
-fn be_undisturbed() -> anyhow::Result<()> {
-    let parameters = nix::libc::sched_param { sched_priority: 1 };
-    // SAFETY: sched_setscheduler(2) of this process with parameters that live long enough.
-    let outcome =
-        unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &raw const parameters) };
-    nix::Error::result(outcome).context("SCHED_FIFO").map(drop)
 }
 
 fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
@@ -163,9 +164,9 @@ impl Clock {
         syscall: &str,
         call: impl FnOnce() -> nix::Result<T>,
     ) -> anyhow::Result<T> {
-        let start_ns = monotonic_ns()?;
+        let start_ns = task::monotonic_ns()?;
         let outcome = call();
-        let end_ns = monotonic_ns()?;
+        let end_ns = task::monotonic_ns()?;
         let outcome = outcome.with_context(|| step.to_owned())?;
         let timed = TimedCall {
             step: step.to_owned(),
@@ -180,11 +181,4 @@ impl Clock {
         std::io::stdout().flush()?;
         Ok(outcome)
     }
-}
-
-fn monotonic_ns() -> anyhow::Result<u64> {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    Ok(u64::try_from(
-        time.tv_sec() * 1_000_000_000 + time.tv_nsec(),
-    )?)
 }
