@@ -111,7 +111,11 @@ pub fn run(
         stop.0.store(true, Ordering::Relaxed);
         handles
             .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|_| anyhow::bail!("a thread panicked"))
+            })
             .collect::<anyhow::Result<Vec<_>>>()
     })?;
     for account in accounts {
