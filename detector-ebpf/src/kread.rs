@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
     generated::{bpf_probe_read_kernel as raw_probe_read_kernel, bpf_task_pt_regs},
 };
 use fslockup_ebpf::{
-    NAME_BYTES_MAX, OFFSET_UNKNOWN, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT,
+    COMM_BYTES, NAME_BYTES_MAX, OFFSET_UNKNOWN, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT,
     PATH_START_LIMIT, SYSCALL_UNKNOWN, WalkRecord,
 };
 
@@ -152,6 +152,45 @@ fn masked<const MASK: usize>(value: usize) -> usize {
         core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack))
     };
     value as usize
+}
+
+/// The thread id of a task; 0 is a CPU's idle task.
+#[inline(always)]
+pub fn task_tid(task: Address) -> Option<u32> {
+    task.read_field(offset!(task_struct_pid))
+}
+
+/// The CPU that a task runs on or is queued on.
+#[inline(always)]
+pub fn task_cpu(task: Address) -> Option<u32> {
+    task.read_field(offset!(task_struct_cpu))
+}
+
+/// Whether a task that leaves its CPU would go on running. The state is wider before 5.14, its
+/// flags are all in the lower half.
+#[inline(always)]
+pub fn is_runnable(task: Address) -> bool {
+    task.read_field::<u32>(offset!(task_struct_state)) == Some(0)
+}
+
+/// Process id and name of a task that is not the current one.
+#[inline(always)]
+pub fn fill_task(task: Address, pid: &mut u32, comm: &mut [u8; COMM_BYTES]) {
+    if let Some(tgid) = task.read_field(offset!(task_struct_tgid)) {
+        *pid = tgid;
+    }
+    if let Some(name) = task.field(offset!(task_struct_comm)) {
+        name.copy_to(comm.as_mut_ptr(), COMM_BYTES as u32);
+    }
+}
+
+/// Two arguments of a system call out of its saved registers.
+#[inline(always)]
+pub fn second_and_third_argument(regs: Address) -> (u64, u64) {
+    (
+        regs.read_field(offset!(pt_regs_si)).unwrap_or(0),
+        regs.read_field(offset!(pt_regs_dx)).unwrap_or(0),
+    )
 }
 
 /// The number of the system call that the current task is in, from its saved user registers.

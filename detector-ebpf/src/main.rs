@@ -8,9 +8,16 @@
     reason = "values are masked or bounded, and a checked conversion is one more branch to verify"
 )]
 
+mod arm;
+mod call;
 mod counters;
+mod cpu;
+mod emit;
 mod kread;
+mod release;
 mod settings;
+mod stall;
+mod wait;
 mod walk;
 
 #[cfg(not(test))]

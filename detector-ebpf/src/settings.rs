@@ -9,6 +9,33 @@ static OFFSETS: Offsets = Offsets::UNKNOWN;
 #[unsafe(no_mangle)]
 static WALK_THRESHOLD_NS: u64 = 0;
 
+#[unsafe(no_mangle)]
+static WAIT_THRESHOLD_NS: u64 = 0;
+
+#[unsafe(no_mangle)]
+static STALL_THRESHOLD_NS: u64 = 0;
+
+#[unsafe(no_mangle)]
+static SPINLOCKS_SLEEP: u64 = 0;
+
+/// The wait that is shorter than this leaves no record.
+pub fn wait_threshold_ns() -> u64 {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const WAIT_THRESHOLD_NS) }
+}
+
+/// A task kept from running for less than this leaves no record.
+pub fn stall_threshold_ns() -> u64 {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const STALL_THRESHOLD_NS) }
+}
+
+/// Who waits for a spinlock sleeps: PREEMPT_RT.
+pub fn has_sleeping_spinlocks() -> bool {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const SPINLOCKS_SLEEP) != 0 }
+}
+
 /// The walk that is shorter than this leaves no record.
 pub fn walk_threshold_ns() -> u64 {
     // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.

@@ -9,15 +9,16 @@ use aya_ebpf::{
         bpf_ktime_get_ns, generated::bpf_get_current_comm,
     },
     macros::{fentry, fexit, kprobe, kretprobe, map},
-    maps::{Array, HashMap, RingBuf},
+    maps::{Array, HashMap},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use fslockup_ebpf::{WalkRecord, count, kind, slot};
+use fslockup_ebpf::{Section, WalkRecord, count, kind, slot};
 
 use crate::{
-    counters,
+    arm, counters, cpu,
+    emit::emit_copy,
     kread::{self, Address},
-    settings,
+    settings, stall,
 };
 
 /// Walks that run now. A host has at most as many as it has tasks inside watch system calls.
@@ -27,9 +28,6 @@ static WALKS: HashMap<u64, WalkRecord> = HashMap::with_max_entries(1024, 0);
 /// Never written: what a new element of `WALKS` starts as. A record is larger than a program's stack.
 #[map]
 static EMPTY_WALK: Array<WalkRecord> = Array::with_max_entries(1, 0);
-
-#[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
 
 #[fentry(function = "fsnotify_set_children_dentry_flags")]
 pub fn walk_fentry(ctx: FEntryContext) -> i32 {
@@ -85,8 +83,13 @@ fn begin(slot: u32, inode: Address) {
         return;
     }
     let key = key(slot, pid_tgid);
-    if WALKS.get_ptr(key).is_some() {
+    if let Some(stale) = WALKS.get_ptr(key) {
         counters::add_one(count::MISSED_EXITS);
+        // SAFETY: the element is this task's own.
+        if unsafe { (*stale).start_ns } != 0 {
+            // SAFETY: a plain helper.
+            arm::end(unsafe { bpf_ktime_get_ns() }, 0);
+        }
     }
     let Some(empty) = EMPTY_WALK.get(0) else {
         return;
@@ -116,7 +119,29 @@ fn begin(slot: u32, inode: Address) {
     // Last, so that reading all this is not counted as part of the walk, and so that user space
     // can tell a record that is not filled in yet.
     // SAFETY: a plain helper.
-    walk.start_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    walk.start_ns = now_ns;
+    arm::begin(now_ns);
+    if let Some(cpu) = cpu::this() {
+        // SAFETY: the element is this CPU's own.
+        unsafe { (*cpu).walk = stall::walk_section(now_ns, walk.tid) };
+    }
+}
+
+/// Whether a task is inside a walk.
+#[inline(always)]
+pub fn is_inside(tid: u32) -> bool {
+    WALKS.get_ptr(u64::from(tid)).is_some()
+}
+
+/// Whether a task is inside a walk that holds this lock.
+#[inline(always)]
+pub fn is_holder(tid: u32, lock_addr: u64) -> bool {
+    WALKS.get_ptr(u64::from(tid)).is_some_and(|walk| {
+        // SAFETY: the element is the task's own, and the task is the current one.
+        let walk = unsafe { &*walk };
+        walk.i_lock_addr == lock_addr || walk.d_lock_addr == lock_addr
+    })
 }
 
 #[inline(always)]
@@ -134,15 +159,30 @@ fn end(slot: u32) {
     // SAFETY: the element is this task's own, and is removed below.
     let walk = unsafe { &mut *walk };
     counters::add_one(count::WALKS);
-    if end_ns - walk.start_ns >= settings::walk_threshold_ns() {
+    let walk_ns = end_ns.saturating_sub(walk.start_ns);
+    leave_section(walk.tid, end_ns, walk_ns);
+    if walk_ns >= settings::walk_threshold_ns() {
         walk.end_ns = end_ns;
         // SAFETY: a plain helper.
         walk.end_cpu = unsafe { bpf_get_smp_processor_id() };
-        if RECORDS.output::<WalkRecord>(&*walk, 0).is_err() {
-            counters::add_one(count::RING_FULL);
-        }
+        emit_copy(&*walk);
     } else {
         counters::add_one(count::WALKS_BELOW_THRESHOLD);
     }
     let _ = WALKS.remove(key);
+}
+
+/// The CPU is free again. Nothing is left open where the task was moved in between: `stall.rs`.
+#[inline(always)]
+fn leave_section(tid: u32, end_ns: u64, walk_ns: u64) {
+    if let Some(state) = cpu::this() {
+        // SAFETY: the element is this CPU's own.
+        let open = unsafe { (*state).walk };
+        if open.start_ns != 0 && open.tid == tid {
+            // SAFETY: as above.
+            unsafe { (*state).walk.start_ns = 0 };
+            cpu::remember(state, Section { end_ns, ..open });
+        }
+    }
+    arm::end(end_ns, walk_ns);
 }

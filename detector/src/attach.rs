@@ -7,15 +7,16 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{FEntry, FExit, KProbe, Program, ProgramError},
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{Offsets, WalkRecord, slot};
+use fslockup_ebpf::{CpuState, Offsets, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use crate::{
-    facts::{self, Capability, Facts},
-    plan::{Plan, ProbePlan, Target, Via},
+    facts::{self, Answer, Capability, Facts},
+    plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
+    probes,
     report::{AttachReport, AttachedProbe, Refused},
 };
 
@@ -24,6 +25,32 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fs
 
 /// Bytes of an element in the map of running walks.
 pub const WALK_BYTES: usize = size_of::<WalkRecord>();
+
+/// Bytes of an element in the map of CPUs.
+pub const CPU_BYTES: usize = size_of::<CpuState>();
+
+/// Bytes of an element in the map of sleeping waiters.
+pub const WAITING_BYTES: usize = size_of::<Waiting>();
+
+/// What the programs are told when they are loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// Walks and system calls.
+    pub walk_ns: u64,
+    /// Waits.
+    pub wait_ns: u64,
+    /// Stalls.
+    pub stall_ns: u64,
+}
+
+impl Thresholds {
+    /// Nothing is that long: for a look at what can be attached.
+    pub const NEVER: Self = Self {
+        walk_ns: u64::MAX,
+        wait_ns: u64::MAX,
+        stall_ns: u64::MAX,
+    };
+}
 
 /// Why nothing could be attached.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +67,7 @@ pub enum AttachError {
         hint: String,
     },
     /// A required probe's targets were all refused.
-    #[error("attach {probe}: {}{hint}", refused.iter().map(|r| format!("{}: {}", r.target, r.reason)).collect::<Vec<_>>().join("; "))]
+    #[error("attach {probe}: {}{hint}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused {
         /// The probe's name.
         probe: String,
@@ -66,6 +93,10 @@ pub struct Attached {
     pub report: AttachReport,
     /// Running walks.
     pub walks: HashMap<MapData, u64, [u8; WALK_BYTES]>,
+    /// What each CPU is inside of.
+    pub cpus: Array<MapData, [u8; CPU_BYTES]>,
+    /// Waiters that sleep.
+    pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
@@ -104,7 +135,8 @@ fn parse_skipped(fdinfo: &str) -> u64 {
 pub fn attach(
     plan: &Plan,
     facts: &Facts,
-    walk_threshold_ns: u64,
+    thresholds: &Thresholds,
+    ring_bytes: Option<u32>,
 ) -> Result<(Attached, RingBuf<MapData>), AttachError> {
     may_load(facts)?;
     // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
@@ -114,10 +146,21 @@ pub fn attach(
         hint: hint(facts),
     };
     let offsets = facts::to_offsets(facts);
-    let mut ebpf = EbpfLoader::new()
+    let cpus_count = possible_cpus().map_err(load_error)?;
+    let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
+    let mut loader = EbpfLoader::new();
+    loader
         .btf(None)
+        .map_max_entries("CPUS", cpus_count)
         .override_global("OFFSETS", words(&offsets), true)
-        .override_global("WALK_THRESHOLD_NS", &walk_threshold_ns, true)
+        .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
+        .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
+        .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
+        .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
+    if let Some(bytes) = ring_bytes {
+        loader.map_max_entries("RECORDS", bytes);
+    }
+    let mut ebpf = loader
         .load(OBJECT)
         .map_err(|error| load_error(chain(&error)))?;
     let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
@@ -128,9 +171,23 @@ pub fn attach(
         missing: plan.missing.clone(),
     };
     for planned in &plan.probes {
-        report
-            .probes
-            .push(attach_probe(&mut ebpf, &kernel_btf, planned, facts)?);
+        match attach_probe(&mut ebpf, &kernel_btf, planned) {
+            Ok(attached) => report.probes.push(attached),
+            Err(refused) if planned.is_required => {
+                let tried = refused.iter().map(|refused| &refused.target);
+                let hint = hint(facts) + &kprobe_hint(facts, tried);
+                return Err(AttachError::Refused {
+                    probe: planned.probe.clone(),
+                    refused,
+                    hint,
+                });
+            }
+            Err(refused) => report.missing.push(Missing {
+                probe: planned.probe.clone(),
+                lost: planned.lost_without.clone(),
+                refused: refused.iter().map(ToString::to_string).collect(),
+            }),
+        }
     }
     let mut take = |name: &str| {
         ebpf.take_map(name)
@@ -141,6 +198,8 @@ pub fn attach(
     let attached = Attached {
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
+        cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
+        sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
         programs: ebpf,
     };
@@ -166,42 +225,42 @@ fn words(offsets: &Offsets) -> &[u8] {
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(offsets).cast(), size_of::<Offsets>()) }
 }
 
+/// CPU numbers that this machine can ever have, online or not.
+fn possible_cpus() -> Result<u32, String> {
+    let count = aya::util::nr_cpus().map_err(|(file, error)| format!("{file}: {error}"))?;
+    u32::try_from(count).map_err(|error| error.to_string())
+}
+
 fn attach_probe(
     ebpf: &mut Ebpf,
     kernel_btf: &Btf,
     planned: &ProbePlan,
-    facts: &Facts,
-) -> Result<AttachedProbe, AttachError> {
+) -> Result<AttachedProbe, Vec<Refused>> {
     let mut refused = Vec::new();
-    let mut targets = Vec::new();
-    for target in &planned.choices {
-        match attach_pair(ebpf, kernel_btf, target) {
+    let mut taken = None;
+    for choice in &planned.choices {
+        match attach_choice(ebpf, kernel_btf, choice) {
             Ok(()) => {
-                targets.push(target.clone());
+                taken = Some(choice);
                 break;
             }
-            Err(error) => refused.push(Refused {
-                target: target.clone(),
-                reason: reason(&error),
-            }),
+            Err(why) => refused.push(why),
         }
     }
-    if targets.is_empty() {
-        return Err(AttachError::Refused {
-            probe: planned.probe.clone(),
-            refused,
-            hint: hint(facts) + &kprobe_hint(facts, &planned.choices),
-        });
-    }
+    let Some(taken) = taken else {
+        return Err(refused);
+    };
+    let mut targets = taken.targets.clone();
     let mut lost: Vec<_> = planned
         .unusable
         .iter()
         .map(|symbol| format!("walks that enter {symbol} directly: its arguments can't be known"))
+        .chain(taken.lost.iter().cloned())
         .collect();
     // One pair of programs is there for parts; no kernel was seen with more than one part.
     for (index, part) in planned.parts.iter().enumerate() {
         let outcome = if index == 0 {
-            attach_pair(ebpf, kernel_btf, part).map_err(|error| reason(&error))
+            attach_target(ebpf, kernel_btf, part).map_err(|error| reason(&error))
         } else {
             Err("more than one part".to_owned())
         };
@@ -224,29 +283,62 @@ fn attach_probe(
     })
 }
 
-/// Attaches exit and entry, the exit first: an exit without an entry is counted, while an entry
-/// without an exit would look like a walk that never ends.
-fn attach_pair(ebpf: &mut Ebpf, kernel_btf: &Btf, target: &Target) -> Result<(), ProgramError> {
-    let function = target.function.as_str();
-    let (entry, exit) = match (target.via, target.slot) {
-        (Via::Fentry, _) => ("walk_fentry", "walk_fexit"),
-        (Via::Kprobe, slot::PART) => ("walk_part_kprobe", "walk_part_kretprobe"),
-        (Via::Kprobe, _) => ("walk_kprobe", "walk_kretprobe"),
-    };
-    let outcome = attach_one(ebpf, kernel_btf, exit, function)
-        .and_then(|()| attach_one(ebpf, kernel_btf, entry, function));
-    if outcome.is_err() {
-        for name in [entry, exit] {
-            // Not loaded is no error here: it may be the one that was refused.
-            let _ = match ebpf.program_mut(name) {
-                Some(Program::FEntry(program)) => program.unload(),
-                Some(Program::FExit(program)) => program.unload(),
-                Some(Program::KProbe(program)) => program.unload(),
-                _ => Ok(()),
-            };
+/// Attaches all targets of a choice, or none.
+fn attach_choice(ebpf: &mut Ebpf, kernel_btf: &Btf, choice: &Choice) -> Result<(), Refused> {
+    for (index, target) in choice.targets.iter().enumerate() {
+        if let Err(error) = attach_target(ebpf, kernel_btf, target) {
+            for attached in &choice.targets[..index] {
+                detach(ebpf, attached);
+            }
+            return Err(Refused {
+                target: target.clone(),
+                reason: reason(&error),
+            });
         }
     }
+    Ok(())
+}
+
+/// The programs of a target in the order in which they are attached. The exit comes first: an exit
+/// without an entry is counted, while an entry without an exit would look like a walk that never ends.
+fn programs(target: &Target) -> Vec<String> {
+    let program = probes::program(&target.function).unwrap_or_default();
+    let part = if target.slot == slot::PART {
+        "_part"
+    } else {
+        ""
+    };
+    match target.via {
+        Via::Fentry => vec![format!("{program}_fexit"), format!("{program}_fentry")],
+        Via::Kprobe => vec![
+            format!("{program}{part}_kretprobe"),
+            format!("{program}{part}_kprobe"),
+        ],
+        Via::Tracepoint => vec![program.to_owned()],
+    }
+}
+
+fn attach_target(ebpf: &mut Ebpf, kernel_btf: &Btf, target: &Target) -> Result<(), ProgramError> {
+    let outcome = programs(target)
+        .iter()
+        .try_for_each(|name| attach_one(ebpf, kernel_btf, name, &target.function));
+    if outcome.is_err() {
+        detach(ebpf, target);
+    }
     outcome
+}
+
+fn detach(ebpf: &mut Ebpf, target: &Target) {
+    for name in programs(target) {
+        // Not loaded is no error here: it may be the one that was refused.
+        let _ = match ebpf.program_mut(&name) {
+            Some(Program::FEntry(program)) => program.unload(),
+            Some(Program::FExit(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
+            Some(Program::BtfTracePoint(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
 }
 
 fn attach_one(
@@ -271,6 +363,11 @@ fn attach_one(
             program.load(function, kernel_btf)?;
             program.attach()?;
         }
+        Program::BtfTracePoint(_) => {
+            let program: &mut BtfTracePoint = program.try_into()?;
+            program.load(function, kernel_btf)?;
+            program.attach()?;
+        }
         _ => {
             let program: &mut KProbe = program.try_into()?;
             program.load()?;
@@ -290,8 +387,8 @@ fn hint(facts: &Facts) -> String {
 
 /// Debian and others added a level 3 to `kernel.perf_event_paranoid`, at which perf events, and with
 /// them kprobes, are left to CAP_SYS_ADMIN whatever CAP_PERFMON says.
-fn kprobe_hint(facts: &Facts, tried: &[Target]) -> String {
-    let is_tried = tried.iter().any(|target| target.via == Via::Kprobe);
+fn kprobe_hint<'a>(facts: &Facts, mut tried: impl Iterator<Item = &'a Target>) -> String {
+    let is_tried = tried.any(|target| target.via == Via::Kprobe);
     let may = facts.capabilities.contains(&Capability::CapSysAdmin);
     match facts.perf_event_paranoid {
         Some(level) if level >= 3 && is_tried && !may => {

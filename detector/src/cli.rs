@@ -40,6 +40,10 @@ pub struct KernelArgs {
     /// Use only targets of one kind, to try the others where the first would do
     #[arg(long, value_name = "KIND", hide = true)]
     pub force_target: Option<Via>,
+    /// See the exact end of contended holds where the kernel has it (7.3), which makes every unlock
+    /// of this host slower
+    #[arg(long, hide = true)]
+    pub exact_release: bool,
 }
 
 /// Options of `run`.
@@ -54,6 +58,18 @@ pub struct RunArgs {
     /// Report walks from this length on
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub walk_threshold: Duration,
+    /// A walk of this length, or a shorter one that did as much damage, is an incident
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration, allow_hyphen_values = true)]
+    pub incident_threshold: Duration,
+    /// Look at waits for spinlocks from this length on
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = duration, allow_hyphen_values = true)]
+    pub wait_threshold: Duration,
+    /// Look at tasks that were kept from running for this long or longer
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
+    pub stall_threshold: Duration,
+    /// Size of the ring buffer, a power of two of at least a page
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub ring_bytes: Option<u32>,
     /// How often the map of running walks is read
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, allow_hyphen_values = true, hide = true)]
     pub poll_period: Duration,

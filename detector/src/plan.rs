@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{Answer, Facts},
-    probes::{PROBES, Probe, WALKER_FIXED, WALKER_UNFIXED},
+    probes::{Kind, PROBES, Point, Probe, Takes, WALK, WALKER_FIXED, WALKER_UNFIXED, Way, When},
 };
 
-/// How a program is attached to a function.
+/// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
@@ -16,6 +16,9 @@ pub enum Via {
     Fentry,
     /// Through a breakpoint (kprobe and kretprobe): costs several times as much.
     Kprobe,
+    /// A tracepoint with BTF.
+    #[value(skip)]
+    Tracepoint,
 }
 
 impl Via {
@@ -25,6 +28,7 @@ impl Via {
         match self {
             Self::Fentry => "fentry",
             Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
         }
     }
 }
@@ -40,10 +44,29 @@ pub struct Target {
     pub slot: u32,
 }
 
+impl Target {
+    fn whole(via: Via, function: &str) -> Self {
+        Self {
+            via,
+            function: function.to_owned(),
+            slot: slot::WHOLE,
+        }
+    }
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.via.name(), self.function)
     }
+}
+
+/// Places that answer a probe's question together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// All of these are attached, or none.
+    pub targets: Vec<Target>,
+    /// What is not seen this way.
+    pub lost: Vec<String>,
 }
 
 /// What is planned for one probe.
@@ -51,8 +74,12 @@ impl std::fmt::Display for Target {
 pub struct ProbePlan {
     /// The probe's name.
     pub probe: String,
-    /// One of these is attached, the first that the kernel takes.
-    pub choices: Vec<Target>,
+    /// Nothing can be done without it.
+    pub is_required: bool,
+    /// What is not seen if the kernel takes none of the choices.
+    pub lost_without: String,
+    /// The first that the kernel takes is attached.
+    pub choices: Vec<Choice>,
     /// All of these are attached as well: parts of the function that some callers enter directly.
     pub parts: Vec<Target>,
     /// Symbols that look like parts of the function but can't be used.
@@ -75,6 +102,18 @@ pub struct Missing {
     pub probe: String,
     /// What is not seen.
     pub lost: String,
+    /// Why, where a kernel that has the place refused it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// What the user asks for beyond what the kernel decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Only this kind of target on functions, to test the others on a kernel that could do better.
+    pub force: Option<Via>,
+    /// The exact end of contended holds, whatever it costs.
+    pub exact_release: bool,
 }
 
 /// No plan is possible.
@@ -90,66 +129,129 @@ pub enum PlanError {
     },
 }
 
-/// Makes the plan. `force` leaves only targets of one kind, to test the others on a kernel that
-/// could do without them.
+/// Makes the plan.
 ///
 /// # Errors
 /// When a required probe has no place on this kernel.
-pub fn plan(facts: &Facts, force: Option<Via>) -> Result<Plan, PlanError> {
+pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     let mut plan = Plan {
         probes: Vec::new(),
         missing: Vec::new(),
     };
-    for probe in PROBES {
-        let planned = plan_probe(probe, facts, force);
+    for probe in PROBES.iter().filter(|probe| applies(probe, facts, wishes)) {
+        let planned = plan_probe(probe, facts, wishes);
         if !planned.choices.is_empty() {
             plan.probes.push(planned);
         } else if probe.is_required {
-            let looked_for = probe
-                .functions
-                .iter()
-                .map(|function| function.name)
-                .collect();
+            let points = probe.ways.iter().flat_map(|way| way.points);
             return Err(PlanError::NoFunction {
                 probe: probe.name,
-                looked_for,
+                looked_for: points.map(|point| point.name).collect(),
             });
         } else {
             plan.missing.push(Missing {
                 probe: probe.name.to_owned(),
                 lost: probe.lost_without.to_owned(),
+                refused: Vec::new(),
             });
         }
     }
     Ok(plan)
 }
 
-fn plan_probe(probe: &Probe, facts: &Facts, force: Option<Via>) -> ProbePlan {
+fn applies(probe: &Probe, facts: &Facts, wishes: &Wishes) -> bool {
+    // Where it can't be told they spin: that is the rule, and a slowpath that never runs costs nothing.
+    let sleep = facts.spinlocks_sleep == Answer::Yes;
+    match probe.when {
+        When::Always => true,
+        When::SpinlocksSpin => !sleep,
+        When::SpinlocksSleep => sleep,
+        When::ExactRelease => wishes.exact_release,
+    }
+}
+
+fn plan_probe(probe: &Probe, facts: &Facts, wishes: &Wishes) -> ProbePlan {
     let mut planned = ProbePlan {
         probe: probe.name.to_owned(),
+        is_required: probe.is_required,
+        lost_without: probe.lost_without.to_owned(),
         choices: Vec::new(),
         parts: Vec::new(),
         unusable: Vec::new(),
     };
-    for function in probe.functions {
-        let Some(facts) = facts.functions.get(function.name) else {
+    for way in probe.ways {
+        for via in [Via::Fentry, Via::Kprobe, Via::Tracepoint] {
+            let there: Vec<_> = way
+                .points
+                .iter()
+                .filter(|point| is_possible(way.kind, point, via, facts, wishes))
+                .map(|point| Target::whole(via, point.name))
+                .collect();
+            let lost: Vec<_> = [way.lost]
+                .into_iter()
+                .filter(|lost| !lost.is_empty())
+                .map(str::to_owned)
+                .collect();
+            let targets = match way.takes {
+                Takes::One => {
+                    planned
+                        .choices
+                        .extend(there.into_iter().map(|target| Choice {
+                            targets: vec![target],
+                            lost: lost.clone(),
+                        }));
+                    continue;
+                }
+                Takes::Some => there,
+                Takes::All if there.len() == way.points.len() => there,
+                Takes::All => Vec::new(),
+            };
+            if !targets.is_empty() {
+                planned.choices.push(Choice { targets, lost });
+            }
+        }
+        plan_parts(way, facts, &mut planned);
+    }
+    planned
+}
+
+fn is_possible(kind: Kind, point: &Point, via: Via, facts: &Facts, wishes: &Wishes) -> bool {
+    let is_wanted = wishes.force.is_none_or(|forced| forced == via);
+    let function = |name: &str| facts.functions.get(name);
+    let has_needed = point.needs.is_none_or(|needed| {
+        function(needed)
+            .is_some_and(|found| found.in_btf.is_possible() || found.in_symbols.is_possible())
+    });
+    let is_there = match (kind, via) {
+        (Kind::Function | Kind::HotFunction, Via::Fentry) => {
+            is_wanted && function(point.name).is_some_and(|found| found.in_btf.is_possible())
+        }
+        (Kind::Function, Via::Kprobe) => {
+            is_wanted && function(point.name).is_some_and(|found| found.in_symbols.is_possible())
+        }
+        (Kind::Tracepoint, Via::Tracepoint) => facts
+            .tracepoints
+            .get(point.name)
+            .is_some_and(Answer::is_possible),
+        _ => false,
+    };
+    is_there && has_needed
+}
+
+/// What the compiler split off a function and some callers enter directly.
+fn plan_parts(way: &Way, facts: &Facts, planned: &mut ProbePlan) {
+    // Only the walk has programs for parts: no other function of the table was seen split.
+    if planned.probe != WALK {
+        return;
+    }
+    for point in way.points {
+        let Some(found) = facts.functions.get(point.name) else {
             continue;
         };
-        let mut choose = |via: Via, answer: &Answer| {
-            if answer.is_possible() && force.is_none_or(|forced| forced == via) {
-                planned.choices.push(Target {
-                    via,
-                    function: function.name.to_owned(),
-                    slot: slot::WHOLE,
-                });
-            }
-        };
-        choose(Via::Fentry, &facts.in_btf);
-        choose(Via::Kprobe, &facts.in_symbols);
-        for symbol in &facts.split_symbols {
+        for symbol in &found.split_symbols {
             // A `.part` keeps the arguments of its function; an `.isra` or `.constprop` may not,
             // and what a register holds there would have to be guessed.
-            if symbol[function.name.len()..].starts_with(".part.") {
+            if symbol[point.name.len()..].starts_with(".part.") {
                 planned.parts.push(Target {
                     via: Via::Kprobe,
                     function: symbol.clone(),
@@ -160,7 +262,6 @@ fn plan_probe(probe: &Probe, facts: &Facts, force: Option<Via>) -> ProbePlan {
             }
         }
     }
-    planned
 }
 
 /// Which walks this kernel does, as far as its functions tell.
@@ -213,19 +314,28 @@ pub fn exposure(facts: &Facts) -> Exposure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tests::facts_with;
+    use crate::{facts::tests::facts_with, probes};
 
     fn unknown() -> Answer {
         Answer::Unknown("restricted".to_owned())
     }
 
+    /// Each choice with its targets, and what is lost.
+    fn texts(planned: &ProbePlan) -> Vec<String> {
+        let text = |choice: &Choice| {
+            let targets: Vec<_> = choice.targets.iter().map(ToString::to_string).collect();
+            targets.join(" + ")
+        };
+        planned.choices.iter().map(text).collect()
+    }
+
     fn choices(facts: &Facts, force: Option<Via>) -> Vec<String> {
-        let plan = plan(facts, force).expect("a plan");
-        plan.probes[0]
-            .choices
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let wishes = Wishes {
+            force,
+            ..Wishes::default()
+        };
+        let plan = plan(facts, &wishes).expect("a plan");
+        texts(&plan.probes[0])
     }
 
     #[test]
@@ -264,7 +374,7 @@ mod tests {
             (WALKER_FIXED, Answer::No, Answer::No, &[]),
             (WALKER_UNFIXED, Answer::No, Answer::No, &[]),
         ]);
-        let error = plan(&facts, None)
+        let error = plan(&facts, &Wishes::default())
             .expect_err("nothing to attach to")
             .to_string();
         assert!(
@@ -280,7 +390,7 @@ mod tests {
             "__fsnotify_update_child_dentry_flags.part.0",
         ];
         let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &split)]);
-        let plan = plan(&facts, None).expect("a plan");
+        let plan = plan(&facts, &Wishes::default()).expect("a plan");
         let parts: Vec<_> = plan.probes[0]
             .parts
             .iter()
@@ -294,6 +404,124 @@ mod tests {
             plan.probes[0].unusable,
             ["__fsnotify_update_child_dentry_flags.isra.0"]
         );
+    }
+
+    fn planned<'a>(plan: &'a Plan, probe: &str) -> Option<&'a ProbePlan> {
+        plan.probes.iter().find(|planned| planned.probe == probe)
+    }
+
+    const SLOWPATHS: &[(&str, Answer, Answer, &[&str])] = &[
+        (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+        (
+            "native_queued_spin_lock_slowpath",
+            Answer::Yes,
+            Answer::Yes,
+            &[],
+        ),
+        (
+            "__pv_queued_spin_lock_slowpath",
+            Answer::Yes,
+            Answer::Yes,
+            &[],
+        ),
+        ("rtlock_slowlock_locked", Answer::Yes, Answer::Yes, &[]),
+    ];
+
+    fn with_contention(facts: Facts) -> Facts {
+        let tracepoints = ["contention_begin", "contention_end"];
+        Facts {
+            tracepoints: tracepoints
+                .map(|name| (name.to_owned(), Answer::Yes))
+                .into(),
+            ..facts
+        }
+    }
+
+    #[test]
+    fn both_slowpaths_come_before_the_tracepoints() {
+        let facts = with_contention(facts_with(SLOWPATHS));
+        let plan = plan(&facts, &Wishes::default()).expect("a plan");
+        let wait = planned(&plan, "wait").expect("planned");
+        assert_eq!(
+            texts(wait),
+            [
+                "fentry native_queued_spin_lock_slowpath + fentry __pv_queued_spin_lock_slowpath",
+                "tracepoint contention_end + tracepoint contention_begin"
+            ]
+        );
+        assert!(wait.choices[0].lost.is_empty());
+        assert!(wait.choices[1].lost[0].contains("first waiter"));
+    }
+
+    #[test]
+    fn a_slowpath_never_gets_a_breakpoint() {
+        let wishes = Wishes {
+            force: Some(Via::Kprobe),
+            ..Wishes::default()
+        };
+        let facts = with_contention(facts_with(SLOWPATHS));
+        let with = plan(&facts, &wishes).expect("a plan");
+        assert_eq!(
+            texts(planned(&with, "wait").expect("planned")),
+            ["tracepoint contention_end + tracepoint contention_begin"]
+        );
+        let without = plan(&facts_with(SLOWPATHS), &wishes).expect("a plan");
+        assert!(planned(&without, "wait").is_none());
+        assert!(
+            without
+                .missing
+                .iter()
+                .any(|missing| missing.probe == "wait")
+        );
+    }
+
+    #[test]
+    fn where_spinlocks_sleep_no_stall_is_looked_for() {
+        let facts = Facts {
+            spinlocks_sleep: Answer::Yes,
+            ..with_contention(facts_with(SLOWPATHS))
+        };
+        let plan = plan(&facts, &Wishes::default()).expect("a plan");
+        assert_eq!(
+            texts(planned(&plan, "wait").expect("planned"))[0],
+            "fentry rtlock_slowlock_locked"
+        );
+        assert!(planned(&plan, "stall").is_none());
+        assert!(plan.missing.iter().all(|missing| missing.probe != "stall"));
+    }
+
+    #[test]
+    fn the_exact_release_is_only_there_when_asked_for_and_meant_for_spinlocks() {
+        let facts = |traced: Answer| Facts {
+            tracepoints: [("contended_release".to_owned(), Answer::Yes)].into(),
+            ..facts_with(&[
+                (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+                (
+                    "native_queued_spin_unlock_traced",
+                    traced.clone(),
+                    traced,
+                    &[],
+                ),
+            ])
+        };
+        let asked = Wishes {
+            exact_release: true,
+            ..Wishes::default()
+        };
+        let release = |answer: Answer, wishes: &Wishes| {
+            planned(&plan(&facts(answer), wishes).expect("a plan"), "release").is_some()
+        };
+        assert!(release(Answer::Yes, &asked));
+        assert!(!release(Answer::Yes, &Wishes::default()));
+        assert!(!release(Answer::No, &asked));
+    }
+
+    #[test]
+    fn every_point_of_the_table_has_a_program() {
+        for name in probes::function_names().chain(probes::tracepoint_names()) {
+            let is_needed_only = name == "native_queued_spin_unlock_traced";
+            assert_eq!(probes::program(name).is_none(), is_needed_only, "{name}");
+        }
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub struct Refused {
     pub reason: String,
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.target, self.reason)
+    }
+}
+
 impl AttachReport {
     /// The function behind a slot of a probe.
     #[must_use]

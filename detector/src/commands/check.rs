@@ -4,18 +4,17 @@ use std::{io, process::ExitCode};
 
 use super::{CommandError, OUTPUT, make_plan, read_facts};
 use crate::{
-    attach,
+    attach::{self, Thresholds},
     cli::CheckArgs,
     facts::DentryState,
     output::{CheckReport, Verdict},
 };
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
-    let facts = read_facts(&args.kernel)?;
+    let (facts, _symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts);
     let attached = match &plan {
-        // Nothing is reported while this lasts: no walk is that long.
-        Ok(plan) => attach::attach(plan, &facts, u64::MAX)
+        Ok(plan) => attach::attach(plan, &facts, &Thresholds::NEVER, None)
             .map(|(attached, _records)| attached.report)
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

@@ -1,18 +1,19 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
 mod check;
+mod kernel_log;
+mod maps;
 mod replay;
 mod run;
-mod walks;
+mod stacks;
 
 use std::process::ExitCode;
 
 use crate::{
     attach::AttachError,
     cli::{Command, KernelArgs},
-    facts::{self, Facts, FactsError},
-    plan::{Plan, PlanError, plan},
-    probes,
+    facts::{self, Facts, FactsError, Symbols},
+    plan::{Plan, PlanError, Wishes, plan},
     recording::RecordingError,
 };
 
@@ -79,10 +80,14 @@ pub fn execute(command: &Command) -> ExitCode {
     }
 }
 
-fn read_facts(args: &KernelArgs) -> Result<Facts, CommandError> {
-    Ok(facts::read(args.btf.clone(), probes::function_names())?)
+fn read_facts(args: &KernelArgs) -> Result<(Facts, Symbols), CommandError> {
+    Ok(facts::read(args.btf.clone())?)
 }
 
 fn make_plan(args: &KernelArgs, facts: &Facts) -> Result<Plan, CommandError> {
-    Ok(plan(facts, args.force_target)?)
+    let wishes = Wishes {
+        force: args.force_target,
+        exact_release: args.exact_release,
+    };
+    Ok(plan(facts, &wishes)?)
 }

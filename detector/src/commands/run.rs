@@ -10,14 +10,19 @@ use std::{
 
 use aya::maps::{MapData, RingBuf};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyMutGuard},
+    },
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{CommandError, OUTPUT, make_plan, read_facts, walks};
+use super::{
+    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, read_facts, stacks::Stacks,
+};
 use crate::{
-    attach::{self, Attached},
+    attach::{self, Thresholds},
     cli::RunArgs,
     clock,
     output::Printer,
@@ -28,30 +33,40 @@ use crate::{
 /// A period of nothing would never end.
 const POLL_PERIOD_MIN: Duration = Duration::from_millis(1);
 
+/// How often time passes for the pipeline while it has something to wait for.
+const TICK_PERIOD: Duration = Duration::from_millis(20);
+/// After a walk, as long as what belongs to it may come.
+const TICK_FOR: Duration = Duration::from_millis(300);
+
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
-    let facts = read_facts(&args.kernel)?;
+    let (facts, symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
-    let walk_threshold_ns = u64::try_from(args.walk_threshold.as_nanos()).unwrap_or(u64::MAX);
+    let thresholds = Thresholds {
+        walk_ns: nanoseconds(args.walk_threshold),
+        wait_ns: nanoseconds(args.wait_threshold),
+        stall_ns: nanoseconds(args.stall_threshold),
+    };
     // Before attaching: a file that can't be made is the cheaper mistake.
     let record = args
         .record
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
-    let (attached, records) = attach::attach(&plan, &facts, walk_threshold_ns)?;
+    let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
         facts,
         attached: attached.report.clone(),
         realtime_offset_ns: clock::realtime_offset_ns(),
         start_ns: clock::monotonic_ns(),
-        walk_threshold_ns,
-        incident_threshold_ns: 0,
-        wait_threshold_ns: 0,
-        stall_threshold_ns: 0,
+        walk_threshold_ns: thresholds.walk_ns,
+        incident_threshold_ns: nanoseconds(args.incident_threshold),
+        wait_threshold_ns: thresholds.wait_ns,
+        stall_threshold_ns: thresholds.stall_ns,
     };
+    let maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
     give_back_memory();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -61,10 +76,14 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
-        Loop::new(args, session, record)?
-            .run(attached, records, signals, args)
+        Loop::new(args, session, Stacks::new(symbols), record)?
+            .run(maps, records, signals, args)
             .await
     })
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Parsing the kernel's type information leaves some 25 MiB of freed heap behind, which the
@@ -98,10 +117,17 @@ struct Loop<W: Write> {
     printer: Printer<W>,
     recorder: Option<recording::Writer<File>>,
     record_name: String,
+    stacks: Stacks,
+    tick_until_ns: u64,
 }
 
 impl Loop<io::Stdout> {
-    fn new(args: &RunArgs, session: Session, record: Option<File>) -> Result<Self, CommandError> {
+    fn new(
+        args: &RunArgs,
+        session: Session,
+        stacks: Stacks,
+        record: Option<File>,
+    ) -> Result<Self, CommandError> {
         let record_name = args
             .record
             .as_ref()
@@ -118,6 +144,8 @@ impl Loop<io::Stdout> {
             printer,
             recorder,
             record_name,
+            stacks,
+            tick_until_ns: 0,
         })
     }
 }
@@ -125,7 +153,7 @@ impl Loop<io::Stdout> {
 impl<W: Write> Loop<W> {
     async fn run(
         mut self,
-        attached: Attached,
+        mut maps: Maps,
         records: RingBuf<MapData>,
         mut signals: Signals,
         args: &RunArgs,
@@ -139,6 +167,12 @@ impl<W: Write> Loop<W> {
         // (proc_pid_mounts(5)), so the file stays open and no path is looked up during a walk.
         let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
         self.read_mounts(mounts.get_mut())?;
+        let mut kernel_log = KernelLog::open()
+            .map(|log| watch(log, Interest::READABLE))
+            .transpose()
+            .map_err(event_loop())?;
+        let mut tick = interval(TICK_PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = async {
             match args.duration {
                 Some(duration) => sleep(duration).await,
@@ -158,10 +192,23 @@ impl<W: Write> Loop<W> {
                     ready.clear_ready();
                     self.read_mounts(ready.get_inner_mut())?;
                 }
+                ready = readable(kernel_log.as_mut()) => {
+                    let mut ready = ready.map_err(event_loop())?;
+                    ready.clear_ready();
+                    while let Some(line) = ready.get_inner_mut().read() {
+                        self.feed(&Input::KernelLog { read_ns: clock::monotonic_ns(), line })?;
+                    }
+                }
                 _ = poll.tick() => {
-                    for input in walks::running(&attached) {
+                    for input in maps.running() {
                         self.feed(&input)?;
                     }
+                }
+                _ = tick.tick(), if clock::monotonic_ns() < self.tick_until_ns => {
+                    self.drain(records.get_mut())?;
+                    let now_ns = clock::monotonic_ns();
+                    let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
+                    self.feed(&Input::Tick { now_ns, lost_count })?;
                 }
                 () = &mut end => break,
                 _ = signals.interrupt.recv() => break,
@@ -169,16 +216,20 @@ impl<W: Write> Loop<W> {
             }
         }
         self.drain(records.get_mut())?;
-        let counts = walks::counts(&attached).map_err(CommandError::io("counters"))?;
+        let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn drain(&mut self, records: &mut RingBuf<MapData>) -> Result<(), CommandError> {
         while let Some(record) = records.next() {
-            let input = Input::Record(record.to_vec());
+            let bytes = record.to_vec();
             drop(record);
-            self.feed(&input)?;
+            if let Some(symbols) = self.stacks.new_symbols(&bytes) {
+                self.feed(&Input::Symbols(symbols))?;
+            }
+            self.feed(&Input::Record(bytes))?;
+            self.tick_until_ns = clock::monotonic_ns() + nanoseconds(TICK_FOR);
         }
         Ok(())
     }
@@ -210,7 +261,17 @@ impl<W: Write> Loop<W> {
     }
 }
 
+/// Never ready where there is nothing to read.
+async fn readable(
+    from: Option<&mut AsyncFd<KernelLog>>,
+) -> io::Result<AsyncFdReadyMutGuard<'_, KernelLog>> {
+    match from {
+        Some(from) => from.readable_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    // SAFETY: both kinds of `inner` own their file descriptor and never exchange it.
+    // SAFETY: each kind of `inner` owns its file descriptor and never exchanges it.
     unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
 }

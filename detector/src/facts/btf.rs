@@ -56,6 +56,24 @@ impl Types {
             .any(|found| matches!(found, Type::Func(_)))
     }
 
+    /// Whether there is a tracepoint of this name: the kernel gives each the type of its probes.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.named(&format!("btf_trace_{name}"))
+            .iter()
+            .any(|found| matches!(found, Type::Typedef(_)))
+    }
+
+    /// Whether a spinlock is a sleeping lock: under PREEMPT_RT it is made of an rt_mutex
+    /// (0f383b6dc96e, linux/spinlock_types.h), elsewhere of a raw spinlock.
+    pub fn spinlocks_sleep(&self) -> Answer {
+        let has = |field| self.field_offset("spinlock", field).is_some();
+        match (has("lock.rtmutex") || has("lock.wait_lock"), has("rlock")) {
+            (true, false) => Answer::Yes,
+            (false, true) => Answer::No,
+            _ => Answer::Unknown("struct spinlock is of neither kind known".to_owned()),
+        }
+    }
+
     /// Whether an enum has an enumerator: how a kernel tells which helpers it knows.
     pub fn has_enumerator(&self, enumeration: &str, enumerator: &str) -> Answer {
         let found: Vec<_> = self

@@ -9,9 +9,12 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::probes;
+
 pub use btf::BtfFacts;
+pub use kallsyms::Symbols;
 pub use offsets::{missing as missing_offsets, to_offsets};
-pub use system::{Capability, DentryState};
+pub use system::{Capability, DentryState, KERNEL_LOG};
 
 /// Where the kernel's own type information is.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -129,22 +132,19 @@ fn btf_hint(path: &std::path::Path) -> &'static str {
     }
 }
 
-/// Reads all facts; `functions` are the names that the probe table speaks of.
+/// Reads all facts about what the probe table speaks of; the symbol table comes with them, because
+/// it is read only once.
 ///
 /// # Errors
 /// When there is no type information, which everything else rests on.
-pub fn read<'a>(
-    btf_file: Option<PathBuf>,
-    functions: impl IntoIterator<Item = &'a str>,
-) -> Result<Facts, FactsError> {
+pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
     let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
         path: path.clone(),
         source,
     })?;
-    let symbols = kallsyms::Symbols::read();
-    let functions = functions
-        .into_iter()
+    let symbols = Symbols::read();
+    let functions = probes::function_names()
         .map(|name| {
             let facts = FunctionFacts {
                 in_btf: Answer::of(btf.has_function(name)),
@@ -154,8 +154,11 @@ pub fn read<'a>(
             (name.to_owned(), facts)
         })
         .collect();
+    let tracepoints = probes::tracepoint_names()
+        .map(|name| (name.to_owned(), Answer::of(btf.has_tracepoint(name))))
+        .collect();
     let uname = system::uname()?;
-    Ok(Facts {
+    let facts = Facts {
         host: uname.host,
         kernel_release: uname.release,
         kernel_version: uname.version,
@@ -165,14 +168,15 @@ pub fn read<'a>(
         lockdown: system::lockdown(),
         perf_event_paranoid: system::perf_event_paranoid(),
         functions,
+        tracepoints,
+        spinlocks_sleep: btf.spinlocks_sleep(),
+        may_read_kernel_log: system::may_read_kernel_log(),
+        has_symbol_addresses: symbols.has_addresses(),
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
-        tracepoints: BTreeMap::new(),
-        spinlocks_sleep: unknown(),
-        may_read_kernel_log: unknown(),
-        has_symbol_addresses: unknown(),
         btf: btf.into_facts(&path),
-    })
+    };
+    Ok((facts, symbols))
 }
 
 #[cfg(test)]
@@ -215,8 +219,9 @@ pub(crate) mod tests {
     fn a_file_that_is_not_btf_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), b"\x9f\xeb\x01\x00 cut").expect("written");
-        let error = read(Some(file.path().to_owned()), [])
-            .expect_err("no BTF")
+        let error = read(Some(file.path().to_owned()))
+            .err()
+            .expect("no BTF")
             .to_string();
         assert!(
             error.contains(&file.path().display().to_string()),

@@ -6,7 +6,7 @@ use caps::CapSet;
 use nix::sys::utsname;
 use serde::{Deserialize, Serialize};
 
-use super::FactsError;
+use super::{Answer, FactsError};
 
 /// A capability that `fslockup` can use (capabilities(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,17 @@ pub(super) fn effective_capabilities() -> Vec<Capability> {
         .filter(|(_, capability)| effective.contains(capability))
         .map(|(name, _)| *name)
         .collect()
+}
+
+/// The kernel's log, one record a read (Documentation/ABI/testing/dev-kmsg).
+pub const KERNEL_LOG: &str = "/dev/kmsg";
+
+pub(super) fn may_read_kernel_log() -> Answer {
+    match fs::File::open(KERNEL_LOG) {
+        Ok(_) => Answer::Yes,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Answer::No,
+        Err(error) => Answer::Unknown(format!("{KERNEL_LOG}: {error}")),
+    }
 }
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";

@@ -1,0 +1,111 @@
+//! Whether it is worth taking note of wakeups and context switches now.
+//!
+//! They happen a million times a second on a busy host, and nearly always there is no walk. So the
+//! programs return after a look at two words, and a walk must have lasted for a while before they do
+//! more: hosts put thousands of watches on small directories.
+
+use core::cell::UnsafeCell;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+
+/// A walk shorter than this keeps nobody from running for long. It is also how much too early the
+/// delay of a task can begin that became runnable in this first stretch.
+const ARM_AFTER_NS: u64 = 1_000_000;
+/// After a walk, as long as tasks that waited for it may still come to run.
+const SETTLE_NS: u64 = 100_000_000;
+/// An exit that was never seen must not keep the programs busy for ever.
+const ARM_FOR_NS: u64 = 600_000_000_000;
+
+/// Walks that run.
+static RUNNING_COUNT: Word = Word::ZERO;
+/// Start of the first of the walks that overlap or follow each other closely.
+static ERA_NS: Word = Word::ZERO;
+/// End of the latest long walk, and [`SETTLE_NS`]; 0 when that is over.
+static SETTLED_NS: Word = Word::ZERO;
+
+/// A walk begins.
+#[inline(always)]
+pub fn begin(now_ns: u64) {
+    if RUNNING_COUNT.load() == 0 && now_ns > SETTLED_NS.load() {
+        ERA_NS.store(now_ns);
+    }
+    RUNNING_COUNT.add(1);
+}
+
+/// A walk ended.
+#[inline(always)]
+pub fn end(now_ns: u64, walk_ns: u64) {
+    if walk_ns >= ARM_AFTER_NS {
+        SETTLED_NS.store(now_ns + SETTLE_NS);
+    }
+    RUNNING_COUNT.add(u64::MAX);
+}
+
+/// A walk runs.
+#[inline(always)]
+pub fn is_running() -> bool {
+    RUNNING_COUNT.load() != 0
+}
+
+/// No walk runs, and none has just ended: the way out for nearly every wakeup and switch.
+#[inline(always)]
+pub fn is_quiet() -> bool {
+    RUNNING_COUNT.load() | SETTLED_NS.load() == 0
+}
+
+/// The time, if it is worth taking note of it.
+#[inline(always)]
+pub fn armed_ns() -> Option<u64> {
+    // SAFETY: a plain helper.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if now_ns < SETTLED_NS.load() {
+        return Some(now_ns);
+    }
+    if !is_running() {
+        SETTLED_NS.store(0);
+        return None;
+    }
+    let era_ns = now_ns.saturating_sub(ERA_NS.load());
+    (ARM_AFTER_NS..ARM_FOR_NS)
+        .contains(&era_ns)
+        .then_some(now_ns)
+}
+
+/// Whatever was runnable before, and is not noted, was runnable since then.
+#[inline(always)]
+pub fn era_ns() -> u64 {
+    ERA_NS.load()
+}
+
+/// A word that all CPUs share. The compiler has no atomic operations for this target; an aligned load
+/// or store of 64 bits is one instruction, which the machine doesn't tear.
+struct Word(UnsafeCell<u64>);
+
+// SAFETY: every access is one instruction.
+unsafe impl Sync for Word {}
+
+impl Word {
+    const ZERO: Self = Self(UnsafeCell::new(0));
+
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: valid and aligned.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64) {
+        // SAFETY: valid and aligned.
+        unsafe { self.0.get().write_volatile(value) };
+    }
+
+    /// Without a result, which every kernel's verifier knows; with one it came in 5.12
+    /// (5ffa25502b5a).
+    #[inline(always)]
+    fn add(&self, number: u64) {
+        // SAFETY: one instruction on these eight bytes.
+        unsafe {
+            core::arch::asm!("lock *(u64 *)({to} + 0) += {number}", to = in(reg) self.0.get(), number = in(reg) number, options(nostack))
+        };
+    }
+}

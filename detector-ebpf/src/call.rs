@@ -1,0 +1,185 @@
+//! How long did a system call take that puts a watch, and what was it asked for?
+//!
+//! On the functions behind the three system calls, and not on the tracepoints of system calls, which
+//! make every system call of the host slower while they are on (TIF_SYSCALL_TRACEPOINT).
+
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
+        bpf_ktime_get_ns,
+        generated::{bpf_get_current_comm, bpf_probe_read_user_str},
+    },
+    macros::{fentry, fexit, kprobe, kretprobe, map},
+    maps::HashMap,
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, SyscallRecord, call, count, kind};
+
+use crate::{
+    counters,
+    emit::emit,
+    kread::{self, Address},
+    settings,
+};
+
+/// A system call that has not returned.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Call {
+    start_ns: u64,
+    mask: u64,
+    path: u64,
+    call: u64,
+}
+
+/// By thread.
+#[map]
+static CALLS: HashMap<u32, Call> = HashMap::with_max_entries(1024, 0);
+
+#[fentry(function = "__x64_sys_inotify_add_watch")]
+pub fn call_inotify_fentry(ctx: FEntryContext) -> i32 {
+    begin_inotify(Address(ctx.arg(0)));
+    0
+}
+
+#[fexit(function = "__x64_sys_inotify_add_watch")]
+pub fn call_inotify_fexit(_ctx: FExitContext) -> i32 {
+    end();
+    0
+}
+
+#[kprobe]
+pub fn call_inotify_kprobe(ctx: ProbeContext) -> u32 {
+    begin_inotify(Address(ctx.arg(0).unwrap_or(0)));
+    0
+}
+
+#[kretprobe]
+pub fn call_inotify_kretprobe(_ctx: RetProbeContext) -> u32 {
+    end();
+    0
+}
+
+#[fentry(function = "do_fanotify_mark")]
+pub fn call_fanotify_fentry(ctx: FEntryContext) -> i32 {
+    begin(call::FANOTIFY_MARK, ctx.arg(2), ctx.arg(4));
+    0
+}
+
+#[fexit(function = "do_fanotify_mark")]
+pub fn call_fanotify_fexit(_ctx: FExitContext) -> i32 {
+    end();
+    0
+}
+
+#[kprobe]
+pub fn call_fanotify_kprobe(ctx: ProbeContext) -> u32 {
+    begin(
+        call::FANOTIFY_MARK,
+        ctx.arg(2).unwrap_or(0),
+        ctx.arg(4).unwrap_or(0),
+    );
+    0
+}
+
+#[kretprobe]
+pub fn call_fanotify_kretprobe(_ctx: RetProbeContext) -> u32 {
+    end();
+    0
+}
+
+#[fentry(function = "fcntl_dirnotify")]
+pub fn call_fcntl_fentry(ctx: FEntryContext) -> i32 {
+    begin_fcntl(ctx.arg(2));
+    0
+}
+
+#[fexit(function = "fcntl_dirnotify")]
+pub fn call_fcntl_fexit(_ctx: FExitContext) -> i32 {
+    end();
+    0
+}
+
+#[kprobe]
+pub fn call_fcntl_kprobe(ctx: ProbeContext) -> u32 {
+    begin_fcntl(ctx.arg(2).unwrap_or(0));
+    0
+}
+
+#[kretprobe]
+pub fn call_fcntl_kretprobe(_ctx: RetProbeContext) -> u32 {
+    end();
+    0
+}
+
+/// The system call's own function gets the saved registers.
+#[inline(always)]
+fn begin_inotify(regs: Address) {
+    let (path, mask) = kread::second_and_third_argument(regs);
+    begin(call::INOTIFY_ADD_WATCH, mask & 0xffff_ffff, path);
+}
+
+/// Its mask was widened from 32 to 64 bits and back over time; no flag is above the 32nd.
+#[inline(always)]
+fn begin_fcntl(mask: u64) {
+    begin(call::FCNTL_NOTIFY, mask & 0xffff_ffff, 0);
+}
+
+#[inline(always)]
+fn begin(call: u32, mask: u64, path: u64) {
+    let began = Call {
+        // SAFETY: a plain helper.
+        start_ns: unsafe { bpf_ktime_get_ns() },
+        mask,
+        path,
+        call: u64::from(call),
+    };
+    let tid = bpf_get_current_pid_tgid() as u32;
+    if CALLS.insert(tid, began, 0).is_err() {
+        counters::add_one(count::CALLS_FULL);
+    }
+}
+
+#[inline(always)]
+fn end() {
+    // SAFETY: a plain helper.
+    let end_ns = unsafe { bpf_ktime_get_ns() };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let tid = pid_tgid as u32;
+    let Some(began) = CALLS.get_ptr(tid) else {
+        return;
+    };
+    // SAFETY: the element is this task's own, and is removed below.
+    let began = unsafe { *began };
+    let _ = CALLS.remove(tid);
+    if end_ns.saturating_sub(began.start_ns) < settings::walk_threshold_ns() {
+        return;
+    }
+    emit(|record: *mut SyscallRecord| {
+        // SAFETY: a fresh record of this type, written before anything is read from it.
+        let record = unsafe {
+            record.write_bytes(0, 1);
+            &mut *record
+        };
+        record.kind = kind::SYSCALL;
+        record.call = began.call as u32;
+        record.start_ns = began.start_ns;
+        record.end_ns = end_ns;
+        record.mask = began.mask;
+        record.pid = (pid_tgid >> 32) as u32;
+        record.tid = tid;
+        // SAFETY: plain helpers; they write at most the bytes given.
+        unsafe {
+            record.cgroup_id = bpf_get_current_cgroup_id();
+            record.cpu = bpf_get_smp_processor_id();
+            bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
+            if began.path != 0 {
+                record.path_bytes = bpf_probe_read_user_str(
+                    record.path.as_mut_ptr().cast(),
+                    ARGUMENT_BYTES as u32,
+                    began.path as *const _,
+                ) as i32;
+            }
+        }
+    });
+}

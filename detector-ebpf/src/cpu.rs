@@ -1,0 +1,34 @@
+//! What each CPU is inside of: waits that go on, a walk, the sections that have just ended.
+//!
+//! An array by CPU number and not a per-CPU map, so that a program can look at another CPU's state:
+//! the helper for that in per-CPU maps is of 5.19 (07343110b293).
+
+use aya_ebpf::{helpers::bpf_get_smp_processor_id, macros::map, maps::Array};
+use fslockup_ebpf::{CpuState, SECTIONS_KEPT, Section};
+
+/// User space sets the number of elements to that of possible CPUs.
+#[map]
+static CPUS: Array<CpuState> = Array::with_max_entries(1, 0);
+
+/// The state of the CPU that this runs on.
+#[inline(always)]
+pub fn this() -> Option<*mut CpuState> {
+    // SAFETY: a plain helper.
+    CPUS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() })
+}
+
+/// The state of any CPU, to look at.
+#[inline(always)]
+pub fn of(cpu: u32) -> Option<*const CpuState> {
+    CPUS.get_ptr(cpu)
+}
+
+/// Remembers a section that ended on this CPU.
+#[inline(always)]
+pub fn remember(cpu: *mut CpuState, section: Section) {
+    // SAFETY: the element is this CPU's own.
+    let cpu = unsafe { &mut *cpu };
+    let at = cpu.next_ended as usize & (SECTIONS_KEPT - 1);
+    cpu.next_ended = cpu.next_ended.wrapping_add(1);
+    cpu.ended[at] = section;
+}

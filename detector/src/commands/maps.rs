@@ -1,0 +1,127 @@
+//! Reads the programs' maps while they are attached.
+
+use std::{io, os::fd::OwnedFd};
+
+use fslockup_ebpf::{CpuState, Waiting, count};
+use nix::{
+    fcntl::{OFlag, open, openat},
+    sys::stat::Mode,
+};
+
+use crate::{
+    attach::Attached,
+    clock,
+    pipeline::{Counts, Input, WaitingNow},
+};
+
+/// The maps, and a way to the names of tasks that doesn't lead through a directory that a walk may
+/// have locked.
+pub struct Maps {
+    attached: Attached,
+    proc: OwnedFd,
+}
+
+impl Maps {
+    /// Opens `/proc` once: `/` may be the directory of the next walk.
+    pub fn new(attached: Attached) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let proc = open("/proc", flags, Mode::empty())?;
+        Ok(Self { attached, proc })
+    }
+
+    /// The waits that go on and the walks that run now, each with the time of the reading; nothing
+    /// if there is no walk.
+    pub fn running(&mut self) -> Vec<Input> {
+        let walks: Vec<_> = self
+            .attached
+            .walks
+            .iter()
+            // An element can go while the map is read: its walk has ended, and its record comes.
+            .filter_map(Result::ok)
+            .map(|(_, record)| Input::Running {
+                now_ns: clock::monotonic_ns(),
+                record: record.to_vec(),
+            })
+            .collect();
+        if walks.is_empty() {
+            return walks;
+        }
+        let waiting = Input::Waiting {
+            now_ns: clock::monotonic_ns(),
+            waiters: self.waiters(),
+        };
+        std::iter::once(waiting).chain(walks).collect()
+    }
+
+    fn waiters(&self) -> Vec<WaitingNow> {
+        let mut found = Vec::new();
+        for (cpu, bytes) in (0..self.attached.cpus.len()).zip(self.attached.cpus.iter()) {
+            let Ok(bytes) = bytes else { continue };
+            // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
+            let state: CpuState = unsafe { bytes.as_ptr().cast::<CpuState>().read_unaligned() };
+            found.extend(state.waiting.iter().map(|waiting| (cpu, *waiting)));
+        }
+        for (_, bytes) in self.attached.sleepers.iter().filter_map(Result::ok) {
+            // SAFETY: as many bytes as a `Waiting` has, which is made of integers only.
+            let waiting: Waiting = unsafe { bytes.as_ptr().cast::<Waiting>().read_unaligned() };
+            found.push((u32::MAX, waiting));
+        }
+        found
+            .into_iter()
+            .filter(|(_, waiting)| waiting.lock_addr != 0)
+            .map(|(cpu, waiting)| WaitingNow {
+                cpu,
+                lock_addr: waiting.lock_addr,
+                start_ns: waiting.start_ns,
+                pid: waiting.pid,
+                tid: waiting.tid,
+                comm: self.comm(waiting.pid, waiting.tid),
+            })
+            .collect()
+    }
+
+    /// The name of a task as `/proc` has it (proc_pid_comm(5)).
+    fn comm(&self, pid: u32, tid: u32) -> Option<Vec<u8>> {
+        let path = format!("{pid}/task/{tid}/comm");
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.proc, path.as_str(), flags, Mode::empty()).ok()?;
+        let mut bytes = [0; 64];
+        let count = nix::unistd::read(&file, &mut bytes).ok()?;
+        Some(bytes[..count].trim_ascii_end().to_vec())
+    }
+
+    /// The counters, summed over CPUs.
+    pub fn counts(&self) -> io::Result<Counts> {
+        Ok(Counts {
+            skipped_count: self.attached.skipped_count()?,
+            ..self.counters()?
+        })
+    }
+
+    /// [`Counts::lost_count`] without what only the end of a run asks the kernel for.
+    pub fn lost_count(&self) -> io::Result<u64> {
+        Ok(self.counters()?.lost_count())
+    }
+
+    fn counters(&self) -> io::Result<Counts> {
+        let counters = &self.attached.counters;
+        let sum = |index: u32| -> io::Result<u64> {
+            let per_cpu = counters.get(&index, 0).map_err(io::Error::other)?;
+            Ok(per_cpu.iter().sum())
+        };
+        Ok(Counts {
+            end_ns: clock::monotonic_ns(),
+            walks_count: sum(count::WALKS)?,
+            below_threshold_count: sum(count::WALKS_BELOW_THRESHOLD)?,
+            ring_full_count: sum(count::RING_FULL)?,
+            walks_full_count: sum(count::WALKS_FULL)?,
+            unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
+            missed_exits_count: sum(count::MISSED_EXITS)?,
+            skipped_count: 0,
+            waits_unseen_count: sum(count::WAITS_UNSEEN)?,
+            waiters_full_count: sum(count::WAITERS_FULL)?,
+            queued_full_count: sum(count::QUEUED_FULL)?,
+            calls_full_count: sum(count::CALLS_FULL)?,
+        })
+    }
+}
