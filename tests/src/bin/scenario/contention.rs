@@ -39,6 +39,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         let incident = incident::of_call(checks, &seen.incidents, call)?;
         checks.equal("path", incident.walk.path.as_deref(), dir.to_str());
         waiters_are_right(checks, incident, &seen.lookers);
+        the_call_is_right(checks, incident, call);
     }
     Ok(())
 }
@@ -139,4 +140,22 @@ fn agrees_with_its_lookups(checks: &mut Checks, incident: &Incident, looker: &Ac
         );
     }
     checks.equal("each wait is within a lookup", explained_count, waits.len());
+}
+
+fn the_call_is_right(checks: &mut Checks, incident: &Incident, call: &TimedCall) {
+    checks.equal(
+        "mask",
+        incident.walk.mask.as_deref(),
+        Some("IN_MODIFY|IN_OPEN"),
+    );
+    let syscall_ns = incident.walk.syscall_ns.unwrap_or(0);
+    checks.that(
+        "the system call's time is between the walk's and the caller's own",
+        (incident.walk.walk_ns..=call.call_ns()).contains(&syscall_ns),
+        format!(
+            "walk {} ns, system call {syscall_ns} ns, its caller says {} ns",
+            incident.walk.walk_ns,
+            call.call_ns()
+        ),
+    );
 }

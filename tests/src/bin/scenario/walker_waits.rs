@@ -9,12 +9,12 @@ use crate::{
     contention::OPTIONS,
     detector::{Detector, nothing_lost},
     incident::{self, Incident},
-    kernel,
+    kernel, stall,
 };
 
 /// Children that exist, in a ramfs: to seek past them, somebody holds the directory's `d_lock` for
 /// about as long as a walk does.
-const FILES_COUNT: u64 = 20_000;
+const FILES_COUNT: u64 = stall::FILES_COUNT;
 
 const WATCHES_COUNT: usize = 6;
 
@@ -88,6 +88,11 @@ fn hold_begins_behind_the_wait(
             "hold {} ns, walk {} ns of which {wait_ns} ns behind the seek",
             d_lock.hold_ns, incident.walk.walk_ns
         ),
+    );
+    checks.that(
+        "the walker's own wait is named",
+        incident.walk.wait_ns.abs_diff(wait_ns) <= (wait_ns / 5).max(100_000),
+        format!("{} ns", incident.walk.wait_ns),
     );
     checks.that(
         "i_lock is held all the time",

@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Look up names that do not exist, each once
     Flood(flood::Args),
-    /// Make empty files
+    /// Make names that exist
     Files(files::Args),
     /// Put a watch on a directory and say how long the system call took
     Watch(watch::Args),
