@@ -1,15 +1,12 @@
-//! Whether it is worth taking note of wakeups and context switches now.
+//! Whether it is worth looking at context switches now.
 //!
 //! They happen a million times a second on a busy host, and nearly always there is no walk. So the
-//! programs return after a look at two words, and a walk must have lasted for a while before they do
-//! more: hosts put thousands of watches on small directories.
+//! program returns after a look at three words, and a walk must have lasted for a while before it
+//! does more: hosts put thousands of watches on small directories.
 
 use core::cell::UnsafeCell;
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
-
-/// A walk shorter than this keeps nobody from running for long. It is also how much too early the
-/// delay of a task can begin that became runnable in this first stretch.
+/// A walk shorter than this keeps nobody from running for long.
 const ARM_AFTER_NS: u64 = 1_000_000;
 /// After a walk, as long as tasks that waited for it may still come to run.
 const SETTLE_NS: u64 = 100_000_000;
@@ -22,6 +19,12 @@ static RUNNING_COUNT: Word = Word::ZERO;
 static ERA_NS: Word = Word::ZERO;
 /// End of the latest long walk, and [`SETTLE_NS`]; 0 when that is over.
 static SETTLED_NS: Word = Word::ZERO;
+
+/// User space sets it now and then, to have the two clocks compared (`clock.rs`). A section of its
+/// own, because user space writes a section as a whole.
+#[unsafe(link_section = ".data.compare")]
+#[unsafe(no_mangle)]
+static COMPARE_CLOCKS: Word = Word::ZERO;
 
 /// A walk begins.
 #[inline(always)]
@@ -47,54 +50,51 @@ pub fn is_running() -> bool {
     RUNNING_COUNT.load() != 0
 }
 
-/// No walk runs, and none has just ended: the way out for nearly every wakeup and switch.
+/// No walk runs, and none has just ended: the way out for nearly every context switch.
 #[inline(always)]
 pub fn is_quiet() -> bool {
-    RUNNING_COUNT.load() | SETTLED_NS.load() == 0
+    RUNNING_COUNT.load() | SETTLED_NS.load() | COMPARE_CLOCKS.load() == 0
 }
 
-/// The time, if it is worth taking note of it.
+/// The clocks were compared.
 #[inline(always)]
-pub fn armed_ns() -> Option<u64> {
-    // SAFETY: a plain helper.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+pub fn clocks_compared() {
+    COMPARE_CLOCKS.store(0);
+}
+
+/// Whether tasks that come to run now may have been kept from it.
+#[inline(always)]
+pub fn is_armed(now_ns: u64) -> bool {
     if now_ns < SETTLED_NS.load() {
-        return Some(now_ns);
+        return true;
     }
     if !is_running() {
         SETTLED_NS.store(0);
-        return None;
+        return false;
     }
     let era_ns = now_ns.saturating_sub(ERA_NS.load());
-    (ARM_AFTER_NS..ARM_FOR_NS)
-        .contains(&era_ns)
-        .then_some(now_ns)
-}
-
-/// Whatever was runnable before, and is not noted, was runnable since then.
-#[inline(always)]
-pub fn era_ns() -> u64 {
-    ERA_NS.load()
+    (ARM_AFTER_NS..ARM_FOR_NS).contains(&era_ns)
 }
 
 /// A word that all CPUs share. The compiler has no atomic operations for this target; an aligned load
 /// or store of 64 bits is one instruction, which the machine doesn't tear.
-struct Word(UnsafeCell<u64>);
+pub struct Word(UnsafeCell<u64>);
 
 // SAFETY: every access is one instruction.
 unsafe impl Sync for Word {}
 
 impl Word {
-    const ZERO: Self = Self(UnsafeCell::new(0));
+    /// What all of them start as.
+    pub const ZERO: Self = Self(UnsafeCell::new(0));
 
     #[inline(always)]
-    fn load(&self) -> u64 {
+    pub fn load(&self) -> u64 {
         // SAFETY: valid and aligned.
         unsafe { self.0.get().read_volatile() }
     }
 
     #[inline(always)]
-    fn store(&self, value: u64) {
+    pub fn store(&self, value: u64) {
         // SAFETY: valid and aligned.
         unsafe { self.0.get().write_volatile(value) };
     }

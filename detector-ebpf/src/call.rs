@@ -15,12 +15,7 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, SyscallRecord, call, count, kind};
 
-use crate::{
-    counters,
-    emit::emit,
-    kread::{self, Address},
-    settings,
-};
+use crate::{counters, emit::emit, kread, settings};
 
 /// A system call that has not returned.
 #[derive(Clone, Copy)]
@@ -37,8 +32,8 @@ struct Call {
 static CALLS: HashMap<u32, Call> = HashMap::with_max_entries(1024, 0);
 
 #[fentry(function = "__x64_sys_inotify_add_watch")]
-pub fn call_inotify_fentry(ctx: FEntryContext) -> i32 {
-    begin_inotify(Address(ctx.arg(0)));
+pub fn call_inotify_fentry(_ctx: FEntryContext) -> i32 {
+    begin_inotify();
     0
 }
 
@@ -49,8 +44,8 @@ pub fn call_inotify_fexit(_ctx: FExitContext) -> i32 {
 }
 
 #[kprobe]
-pub fn call_inotify_kprobe(ctx: ProbeContext) -> u32 {
-    begin_inotify(Address(ctx.arg(0).unwrap_or(0)));
+pub fn call_inotify_kprobe(_ctx: ProbeContext) -> u32 {
+    begin_inotify();
     0
 }
 
@@ -112,10 +107,9 @@ pub fn call_fcntl_kretprobe(_ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// The system call's own function gets the saved registers.
 #[inline(always)]
-fn begin_inotify(regs: Address) {
-    let (path, mask) = kread::second_and_third_argument(regs);
+fn begin_inotify() {
+    let (path, mask) = kread::second_and_third_argument();
     begin(call::INOTIFY_ADD_WATCH, mask & 0xffff_ffff, path);
 }
 

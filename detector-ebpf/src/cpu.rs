@@ -1,7 +1,7 @@
 //! What each CPU is inside of: waits that go on, a walk, the sections that have just ended.
 //!
-//! An array by CPU number and not a per-CPU map, so that a program can look at another CPU's state:
-//! the helper for that in per-CPU maps is of 5.19 (07343110b293).
+//! An array by CPU number and not a per-CPU map: every kernel's verifier turns a look into an array
+//! into a few instructions, while in a per-CPU map it was a call until 6.10.
 
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, macros::map, maps::Array};
 use fslockup_ebpf::{CpuState, SECTIONS_KEPT, Section};
@@ -15,12 +15,6 @@ static CPUS: Array<CpuState> = Array::with_max_entries(1, 0);
 pub fn this() -> Option<*mut CpuState> {
     // SAFETY: a plain helper.
     CPUS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() })
-}
-
-/// The state of any CPU, to look at.
-#[inline(always)]
-pub fn of(cpu: u32) -> Option<*const CpuState> {
-    CPUS.get_ptr(cpu)
 }
 
 /// Remembers a section that ended on this CPU.

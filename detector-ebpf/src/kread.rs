@@ -160,17 +160,27 @@ pub fn task_tid(task: Address) -> Option<u32> {
     task.read_field(offset!(task_struct_pid))
 }
 
-/// The CPU that a task runs on or is queued on.
+/// How often a task has been given a CPU (`sched_info.pcount`). The scheduler counts it, and writes
+/// the time beside it, right after the tracepoint of the switch (sched_info_arrive in
+/// kernel/sched/stats.h).
 #[inline(always)]
-pub fn task_cpu(task: Address) -> Option<u32> {
-    task.read_field(offset!(task_struct_cpu))
+pub fn arrivals(task: Address) -> Option<u64> {
+    task.read_field(offset!(task_struct_pcount))
 }
 
-/// Whether a task that leaves its CPU would go on running. The state is wider before 5.14, its
-/// flags are all in the lower half.
+/// When a task was last given a CPU, on the scheduler's clock.
 #[inline(always)]
-pub fn is_runnable(task: Address) -> bool {
-    task.read_field::<u32>(offset!(task_struct_state)) == Some(0)
+pub fn last_arrival_ns(task: Address) -> Option<u64> {
+    task.read_field(offset!(task_struct_last_arrival))
+}
+
+/// Since when a task waits on the run queue of its CPU, on the scheduler's clock; none if it doesn't.
+#[inline(always)]
+pub fn last_queued_ns(task: Address) -> Option<u64> {
+    match task.read_field(offset!(task_struct_last_queued))? {
+        0 => None,
+        at_ns => Some(at_ns),
+    }
 }
 
 /// Process id and name of a task that is not the current one.
@@ -182,15 +192,6 @@ pub fn fill_task(task: Address, pid: &mut u32, comm: &mut [u8; COMM_BYTES]) {
     if let Some(name) = task.field(offset!(task_struct_comm)) {
         name.copy_to(comm.as_mut_ptr(), COMM_BYTES as u32);
     }
-}
-
-/// Two arguments of a system call out of its saved registers.
-#[inline(always)]
-pub fn second_and_third_argument(regs: Address) -> (u64, u64) {
-    (
-        regs.read_field(offset!(pt_regs_si)).unwrap_or(0),
-        regs.read_field(offset!(pt_regs_dx)).unwrap_or(0),
-    )
 }
 
 /// The number of the system call that the current task is in, from its saved user registers.
@@ -205,18 +206,37 @@ const THREAD_SIZE_BYTES: u64 = 16 << 10;
 
 #[inline(always)]
 fn read_syscall_nr() -> Option<i64> {
-    let regs = if offset!(has_task_pt_regs) == 1 {
-        // SAFETY: plain helpers; the first returns a trusted pointer to the current task.
-        Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }.cast_unsigned())
-    } else {
-        // SAFETY: a plain helper.
-        let task = Address(unsafe { bpf_get_current_task() });
-        let stack = task.follow(offset!(task_struct_stack))?;
-        let regs_bytes = offset!(pt_regs_bytes);
-        if regs_bytes == OFFSET_UNKNOWN {
-            return None;
-        }
-        Address(stack.0 + THREAD_SIZE_BYTES - u64::from(regs_bytes))
+    user_registers()?.read_field(offset!(pt_regs_orig_ax))
+}
+
+/// The second and third argument of the system call that the current task is in, from its saved user
+/// registers: a 5.10 verifier refuses to look at the argument of `__x64_sys_inotify_add_watch`, which
+/// points to the same place.
+#[inline(always)]
+pub fn second_and_third_argument() -> (u64, u64) {
+    let Some(registers) = user_registers() else {
+        return (0, 0);
     };
-    regs.read_field(offset!(pt_regs_orig_ax))
+    (
+        registers.read_field(offset!(pt_regs_si)).unwrap_or(0),
+        registers.read_field(offset!(pt_regs_dx)).unwrap_or(0),
+    )
+}
+
+#[inline(always)]
+fn user_registers() -> Option<Address> {
+    if offset!(has_task_pt_regs) == 1 {
+        // SAFETY: plain helpers; the first returns a trusted pointer to the current task.
+        return Some(Address(
+            unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }.cast_unsigned(),
+        ));
+    }
+    // SAFETY: a plain helper.
+    let task = Address(unsafe { bpf_get_current_task() });
+    let stack = task.follow(offset!(task_struct_stack))?;
+    let bytes = offset!(pt_regs_bytes);
+    if bytes == OFFSET_UNKNOWN {
+        return None;
+    }
+    Some(Address(stack.0 + THREAD_SIZE_BYTES - u64::from(bytes)))
 }

@@ -149,8 +149,8 @@ pub mod section {
     pub const WAIT: u32 = 2;
 }
 
-/// [`StallRecord::flags`]: the task was runnable before the kernel side took note of wakeups, so
-/// the delay counts from the beginning of the section.
+/// [`StallRecord::flags`]: the task was runnable before the section began; the delay counts from its
+/// beginning.
 pub const WAS_RUNNABLE_BEFORE: u32 = 1;
 
 /// A task that got a CPU late because one was inside a walk or a wait.
@@ -163,7 +163,8 @@ pub struct StallRecord {
     pub behind: u32,
     /// Lock that was waited for; 0 behind a walk.
     pub lock_addr: u64,
-    /// From when the delay counts: the wakeup, or the section's start; CLOCK_MONOTONIC.
+    /// From when the delay counts: when the task was queued, or the section's start if that was
+    /// later; CLOCK_MONOTONIC.
     pub queued_ns: u64,
     /// When the task got a CPU, CLOCK_MONOTONIC.
     pub running_ns: u64,
@@ -171,16 +172,16 @@ pub struct StallRecord {
     pub behind_ns: u64,
     /// Start of the section named by `behind`, CLOCK_MONOTONIC.
     pub section_start_ns: u64,
-    /// Its end; the time of this record if it had not ended.
+    /// Its end.
     pub section_end_ns: u64,
     /// Process id of the delayed task.
     pub pid: u32,
     /// Thread id of the delayed task.
     pub tid: u32,
-    /// CPU that was inside the section.
+    /// CPU that was inside the section, and that the task was queued on and got.
     pub cpu: u32,
-    /// CPU that the task got.
-    pub running_cpu: u32,
+    /// Not used.
+    pub padding: u32,
     /// Thread id of the task inside the section.
     pub behind_tid: u32,
     /// [`WAS_RUNNABLE_BEFORE`].
@@ -301,8 +302,14 @@ pub struct CpuState {
     pub next_ended: u64,
     /// A program on this CPU is writing to the ring buffer: see `emit.rs`.
     pub is_emitting: u64,
+    /// Task that got this CPU at a switch that was looked at.
+    pub arrived_task: u64,
+    /// When it did, CLOCK_MONOTONIC; 0: no such switch.
+    pub arrived_ns: u64,
+    /// How often it had been given a CPU before (`sched_info.pcount`).
+    pub arrivals: u64,
     /// Up to whole cache lines, so that CPUs don't disturb each other.
-    pub padding: [u64; 6],
+    pub padding: [u64; 3],
 }
 
 const _: () = assert!(size_of::<CpuState>() == 320);
@@ -325,8 +332,8 @@ pub mod count {
     pub const WAITS_UNSEEN: u32 = 6;
     /// Waits lost because the map of sleeping waiters was full.
     pub const WAITERS_FULL: u32 = 7;
-    /// Wakeups lost because the map of queued tasks was full.
-    pub const QUEUED_FULL: u32 = 8;
+    /// Tasks that came to run during or after a walk before the scheduler's clock was compared.
+    pub const STALLS_UNTIMED: u32 = 8;
     /// System calls lost because the map of running ones was full.
     pub const CALLS_FULL: u32 = 9;
     /// How many there are.
@@ -371,10 +378,12 @@ pub struct Offsets {
     pub task_struct_tgid: u32,
     /// `task_struct.comm`.
     pub task_struct_comm: u32,
-    /// `task_struct.__state` (2f064a59a11f, 5.14), `state` before: 0 is runnable.
-    pub task_struct_state: u32,
-    /// The CPU of a task: `task_struct.thread_info.cpu` (bcf9033e5449, 5.16), `cpu` before.
-    pub task_struct_cpu: u32,
+    /// `task_struct.sched_info.pcount`.
+    pub task_struct_pcount: u32,
+    /// `task_struct.sched_info.last_arrival`.
+    pub task_struct_last_arrival: u32,
+    /// `task_struct.sched_info.last_queued`.
+    pub task_struct_last_queued: u32,
     /// `task_struct.stack`.
     pub task_struct_stack: u32,
     /// Offset of `pt_regs.orig_ax`.
@@ -407,8 +416,9 @@ impl Offsets {
         task_struct_pid: OFFSET_UNKNOWN,
         task_struct_tgid: OFFSET_UNKNOWN,
         task_struct_comm: OFFSET_UNKNOWN,
-        task_struct_state: OFFSET_UNKNOWN,
-        task_struct_cpu: OFFSET_UNKNOWN,
+        task_struct_pcount: OFFSET_UNKNOWN,
+        task_struct_last_arrival: OFFSET_UNKNOWN,
+        task_struct_last_queued: OFFSET_UNKNOWN,
         task_struct_stack: OFFSET_UNKNOWN,
         pt_regs_orig_ax: OFFSET_UNKNOWN,
         pt_regs_si: OFFSET_UNKNOWN,

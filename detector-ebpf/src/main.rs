@@ -10,6 +10,7 @@
 
 mod arm;
 mod call;
+mod clock;
 mod counters;
 mod cpu;
 mod emit;

@@ -97,6 +97,8 @@ pub struct Attached {
     pub cpus: Array<MapData, [u8; CPU_BYTES]>,
     /// Waiters that sleep.
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
+    /// A word that is set to have the scheduler's clock compared.
+    pub compare_clocks: Array<MapData, u64>,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
@@ -198,6 +200,7 @@ pub fn attach(
     let attached = Attached {
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
+        compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
         cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
         sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,

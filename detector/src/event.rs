@@ -161,10 +161,8 @@ pub struct Stall {
     pub pid: u32,
     /// Thread id.
     pub tid: u32,
-    /// CPU that was inside the section.
+    /// CPU that was inside the section, and that the task was queued on and got.
     pub cpu: u32,
-    /// CPU that the task got.
-    pub running_cpu: u32,
     /// The task was runnable before the section began: the delay counts from there.
     pub was_runnable_before: bool,
     /// The task's name.
@@ -375,7 +373,6 @@ fn decode_stall(record: &StallRecord) -> Result<Stall, DecodeError> {
         pid: record.pid,
         tid: record.tid,
         cpu: record.cpu,
-        running_cpu: record.running_cpu,
         was_runnable_before: record.flags & WAS_RUNNABLE_BEFORE != 0,
         comm: until_nul(&record.comm).to_vec(),
     })

@@ -132,9 +132,9 @@ pub struct Counts {
     /// Waits lost because the map of sleeping waiters was full.
     #[serde(default)]
     pub waiters_full_count: u64,
-    /// Wakeups lost because the map of queued tasks was full: a stall may be missing.
+    /// Tasks that came to run before the scheduler's clock was compared: a stall may be missing.
     #[serde(default)]
-    pub queued_full_count: u64,
+    pub stalls_untimed_count: u64,
     /// System calls lost because too many ran at once.
     #[serde(default)]
     pub calls_full_count: u64,
@@ -150,7 +150,7 @@ impl Counts {
             + self.skipped_count
             + self.waits_unseen_count
             + self.waiters_full_count
-            + self.queued_full_count
+            + self.stalls_untimed_count
             + self.calls_full_count
     }
 }

@@ -179,6 +179,13 @@ fn plan_probe(probe: &Probe, facts: &Facts, wishes: &Wishes) -> ProbePlan {
         parts: Vec::new(),
         unusable: Vec::new(),
     };
+    if probe
+        .fields
+        .iter()
+        .any(|field| !facts.offsets.contains_key(*field))
+    {
+        return planned;
+    }
     for way in probe.ways {
         for via in [Via::Fentry, Via::Kprobe, Via::Tracepoint] {
             let there: Vec<_> = way

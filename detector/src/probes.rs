@@ -11,6 +11,8 @@ pub struct Probe {
     pub when: When,
     /// In order of preference.
     pub ways: &'static [Way],
+    /// Struct fields that it can't do without, by their names in the facts.
+    pub fields: &'static [&'static str],
     /// Without it there is nothing to do.
     pub is_required: bool,
     /// What is not seen without it.
@@ -131,6 +133,7 @@ pub const PROBES: &[Probe] = &[
             takes: Takes::One,
             lost: "",
         }],
+        fields: &[],
         is_required: true,
         lost_without: "every walk",
     },
@@ -164,6 +167,7 @@ pub const PROBES: &[Probe] = &[
                 lost: "the first waiter of each lock: it spins before the tracepoint",
             },
         ],
+        fields: &[],
         is_required: false,
         lost_without: "waiters, holds of other locks than the walk's, stalls behind waits",
     },
@@ -189,6 +193,7 @@ pub const PROBES: &[Probe] = &[
                 lost: "",
             },
         ],
+        fields: &[],
         is_required: false,
         lost_without: "waiters, holds of other locks than the walk's",
     },
@@ -198,18 +203,21 @@ pub const PROBES: &[Probe] = &[
         when: When::SpinlocksSpin,
         ways: &[Way {
             kind: Kind::Tracepoint,
-            points: &[
-                point("sched_switch", "stall_switch", "0a16b6075843, 2.6.28"),
-                point("sched_wakeup", "stall_wakeup", "0a16b6075843, 2.6.28"),
-                point(
-                    "sched_wakeup_new",
-                    "stall_wakeup_new",
-                    "0a16b6075843, 2.6.28",
-                ),
-            ],
+            points: &[point(
+                "sched_switch",
+                "stall_switch",
+                "0a16b6075843 (\"tracing, sched: LTTng instrumentation - scheduler\"), 2.6.28",
+            )],
             takes: Takes::All,
             lost: "",
         }],
+        // CONFIG_SCHED_INFO; since c5895d3f06cb (5.14) always kept where it is there, before it with
+        // CONFIG_SCHEDSTATS, which distributions have.
+        fields: &[
+            "task_struct.sched_info.pcount",
+            "task_struct.sched_info.last_arrival",
+            "task_struct.sched_info.last_queued",
+        ],
         is_required: false,
         lost_without: "tasks kept from running",
     },
@@ -227,6 +235,7 @@ pub const PROBES: &[Probe] = &[
             takes: Takes::One,
             lost: "",
         }],
+        fields: &[],
         is_required: false,
         lost_without: "length, mask and path argument of inotify_add_watch",
     },
@@ -244,6 +253,7 @@ pub const PROBES: &[Probe] = &[
             takes: Takes::One,
             lost: "",
         }],
+        fields: &[],
         is_required: false,
         lost_without: "length, mask and path argument of fanotify_mark",
     },
@@ -261,6 +271,7 @@ pub const PROBES: &[Probe] = &[
             takes: Takes::One,
             lost: "",
         }],
+        fields: &[],
         is_required: false,
         lost_without: "length and mask of fcntl(F_NOTIFY)",
     },
@@ -280,6 +291,7 @@ pub const PROBES: &[Probe] = &[
             takes: Takes::All,
             lost: "",
         }],
+        fields: &[],
         is_required: false,
         lost_without: "the exact end of a hold: it is derived from the walk's end",
     },

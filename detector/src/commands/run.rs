@@ -38,6 +38,9 @@ const TICK_PERIOD: Duration = Duration::from_millis(20);
 /// After a walk, as long as what belongs to it may come.
 const TICK_FOR: Duration = Duration::from_millis(300);
 
+/// NTP slews a clock by 500 ppm at most: 5 ms in this time.
+const COMPARE_PERIOD: Duration = Duration::from_secs(10);
+
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
@@ -173,6 +176,7 @@ impl<W: Write> Loop<W> {
             .map_err(event_loop())?;
         let mut tick = interval(TICK_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut compare = interval(COMPARE_PERIOD);
         let end = async {
             match args.duration {
                 Some(duration) => sleep(duration).await,
@@ -210,6 +214,7 @@ impl<W: Write> Loop<W> {
                     let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
                     self.feed(&Input::Tick { now_ns, lost_count })?;
                 }
+                _ = compare.tick() => maps.compare_clocks().map_err(CommandError::io("clocks"))?,
                 () = &mut end => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.terminate.recv() => break,

@@ -40,8 +40,9 @@ const FIELDS: &[Field] = fields! {
     task_struct_pid: "task_struct" ["pid"];
     task_struct_tgid: "task_struct" ["tgid"];
     task_struct_comm: "task_struct" ["comm"];
-    task_struct_state: "task_struct" ["__state", "state"];
-    task_struct_cpu: "task_struct" ["thread_info.cpu", "cpu"];
+    task_struct_pcount: "task_struct" ["sched_info.pcount"];
+    task_struct_last_arrival: "task_struct" ["sched_info.last_arrival"];
+    task_struct_last_queued: "task_struct" ["sched_info.last_queued"];
     task_struct_stack: "task_struct" ["stack"];
     pt_regs_orig_ax: "pt_regs" ["orig_ax"];
     pt_regs_si: "pt_regs" ["si"];

@@ -1,0 +1,57 @@
+//! The scheduler's clock against CLOCK_MONOTONIC.
+//!
+//! The kernel keeps the time at which a task became runnable (`sched_info.last_queued`), but on the
+//! clock of its run queues, which is up to tens of milliseconds apart from CLOCK_MONOTONIC and not
+//! slewed by NTP. Nothing gives both at once to a program. So both are taken at one context switch:
+//! this side reads CLOCK_MONOTONIC there, the kernel notes the same moment as the task's
+//! `last_arrival`, and the task's next switch shows both.
+
+use fslockup_ebpf::CpuState;
+
+use crate::{
+    arm::{self, Word},
+    kread::{self, Address},
+};
+
+/// CLOCK_MONOTONIC less the scheduler's clock, wrapping; 0: not compared yet.
+static OFFSET_NS: Word = Word::ZERO;
+
+/// A task leaves this CPU and another one gets it.
+#[inline(always)]
+pub fn compare(state: *mut CpuState, prev: Address, next: Address, now_ns: u64) {
+    // SAFETY: the element is this CPU's own.
+    let state = unsafe { &mut *state };
+    if state.arrived_ns != 0 && state.arrived_task == prev.0 {
+        leave(prev, state.arrivals, state.arrived_ns);
+    }
+    state.arrived_ns = 0;
+    if let Some(arrivals) = kread::arrivals(next) {
+        state.arrivals = arrivals;
+        state.arrived_task = next.0;
+        state.arrived_ns = now_ns;
+    }
+}
+
+/// Its arrival is known on this side's clock; the kernel has it on the other.
+#[inline(always)]
+fn leave(task: Address, arrivals_before: u64, arrived_ns: u64) {
+    let (Some(arrivals), Some(arrival_ns)) = (kread::arrivals(task), kread::last_arrival_ns(task))
+    else {
+        return;
+    };
+    // One arrival since the one that was noted: no switch in between was missed.
+    if arrivals == arrivals_before + 1 {
+        OFFSET_NS.store(arrived_ns.wrapping_sub(arrival_ns));
+        arm::clocks_compared();
+    }
+}
+
+/// When a task that gets its CPU now became runnable on it, CLOCK_MONOTONIC.
+#[inline(always)]
+pub fn queued_ns(task: Address) -> Option<u64> {
+    let offset_ns = OFFSET_NS.load();
+    if offset_ns == 0 {
+        return None;
+    }
+    Some(kread::last_queued_ns(task)?.wrapping_add(offset_ns))
+}
