@@ -11,7 +11,13 @@ use crate::{
     detector::{Detector, nothing_lost},
 };
 
-const TIMES_COUNT: &str = "3000";
+/// Long enough for the timer's interrupts to weigh the same in every run.
+const TIMES_COUNT: u64 = 5_000;
+
+/// A guest that has just booted has other things to do: measured until this many runs agree with the
+/// shortest, because those make a run longer, never shorter.
+const AGREEING_COUNT: usize = 3;
+const RUNS_MAX: usize = 30;
 
 /// An instruction takes this long in instruction time.
 const INSTRUCTION_NS: u64 = 2;
@@ -31,11 +37,13 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         ),
         ("a dup and close", "uncontended", LOCK_BUDGET),
     ] {
-        let without = instructions(workload)?;
-        let detector = Detector::start(&[])?;
+        let before = instructions(workload)?;
+        // Its own rounds ten times a second are another budget's.
+        let detector = Detector::start(&["--poll-period", "1h"])?;
         let with = instructions(workload)?;
         let ended = detector.end(Signal::SIGTERM)?;
         nothing_lost(checks, &ended);
+        let without = before.min(instructions(workload)?);
         for (name, count) in [("without", without), ("with", with)] {
             checks.figure(
                 format!("{workload}_{name}_instructions"),
@@ -53,15 +61,21 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// Of one repetition.
 fn instructions(workload: &str) -> anyhow::Result<u64> {
-    // The first run loads the program from the initramfs.
-    let _ = run(workload)?;
-    let cost = run(workload)?;
-    Ok(cost.total_ns / cost.times_count / INSTRUCTION_NS)
+    let mut runs = Vec::new();
+    while runs.len() < RUNS_MAX {
+        let cost = run(workload)?;
+        runs.push(cost.total_ns / cost.times_count / INSTRUCTION_NS);
+        let least = runs.iter().copied().min().unwrap_or(0);
+        if runs.iter().filter(|run| **run <= least + 2).count() >= AGREEING_COUNT {
+            return Ok(least);
+        }
+    }
+    anyhow::bail!("workload {workload}: no {AGREEING_COUNT} runs agree: {runs:?}")
 }
 
 fn run(workload: &str) -> anyhow::Result<Cost> {
     let output = Command::new("workload")
-        .args([workload, "--count", TIMES_COUNT])
+        .args([workload, "--count", &TIMES_COUNT.to_string()])
         .output()
         .context("workload")?;
     let said = String::from_utf8_lossy(&output.stderr);
