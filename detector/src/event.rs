@@ -282,7 +282,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
 ///
 /// # Safety
 /// The type is `repr(C)` and made of integers and arrays of them only.
-unsafe trait Record: Copy {}
+pub(crate) unsafe trait Record: Copy {}
 // SAFETY: integers and byte arrays, see detector-ebpf/src/lib.rs.
 unsafe impl Record for WalkRecord {}
 // SAFETY: as above.
@@ -426,7 +426,7 @@ pub(crate) mod tests {
     use super::*;
     use fslockup_ebpf::{COMM_BYTES, FSTYPE_BYTES, PATH_BYTES};
 
-    fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
+    pub fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
         let mut bytes = [0; N];
         bytes[..text.len()].copy_from_slice(text);
         bytes
@@ -457,13 +457,11 @@ pub(crate) mod tests {
         }
     }
 
-    pub fn bytes(record: &WalkRecord) -> Vec<u8> {
-        // SAFETY: `WalkRecord` has no padding (its size is asserted where it is defined).
+    /// A record as the ring buffer would have it.
+    pub fn bytes<T: Record>(record: &T) -> Vec<u8> {
+        // SAFETY: records have no padding (their sizes are asserted where they are defined).
         unsafe {
-            std::slice::from_raw_parts(
-                std::ptr::from_ref(record).cast::<u8>(),
-                size_of::<WalkRecord>(),
-            )
+            std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<T>())
         }
         .to_vec()
     }

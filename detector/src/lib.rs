@@ -10,10 +10,12 @@ pub mod cli;
 mod clock;
 #[cfg(feature = "probes")]
 pub mod commands;
+mod correlate;
 pub mod escape;
 pub mod event;
 pub mod facts;
 pub mod frame;
+pub mod incident;
 mod mounts;
 pub mod output;
 pub mod pipeline;
@@ -21,3 +23,5 @@ pub mod plan;
 pub mod probes;
 pub mod recording;
 pub mod report;
+#[cfg(test)]
+mod testing;

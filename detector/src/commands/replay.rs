@@ -9,7 +9,7 @@ use std::{
 use super::{CommandError, OUTPUT};
 use crate::{
     cli::ReplayArgs,
-    output::Printer,
+    output::{Printer, wants_colour},
     pipeline::Pipeline,
     recording::{Reader, RecordingError},
 };
@@ -24,8 +24,9 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, CommandError> {
     let file = File::open(&args.file).map_err(|error| fail(error.into()))?;
     let (mut reader, session) = Reader::open(BufReader::new(file)).map_err(fail)?;
     let output = || CommandError::io(OUTPUT);
-    let mut printer =
-        Printer::start(io::stdout().lock(), args.format, &session).map_err(output())?;
+    let mut printer = Printer::start(io::stdout().lock(), args.format, &session)
+        .map_err(output())?
+        .coloured(wants_colour());
     let mut pipeline = Pipeline::new(session);
     while let Some(input) = reader.read().map_err(fail)? {
         for finding in pipeline.feed(&input) {

@@ -25,7 +25,7 @@ use crate::{
     attach::{self, Thresholds},
     cli::RunArgs,
     clock,
-    output::Printer,
+    output::{Printer, wants_colour},
     pipeline::{Input, Pipeline, Session},
     recording,
 };
@@ -141,7 +141,8 @@ impl Loop<io::Stdout> {
             .transpose()
             .map_err(CommandError::io(&record_name))?;
         let printer = Printer::start(io::stdout(), args.format, &session)
-            .map_err(CommandError::io(OUTPUT))?;
+            .map_err(CommandError::io(OUTPUT))?
+            .coloured(wants_colour());
         Ok(Self {
             pipeline: Pipeline::new(session),
             printer,

@@ -5,11 +5,15 @@ use std::io::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{device, syscall_name};
+use super::{
+    device,
+    incident_json::{IncidentBody, SyscallBody, incident, syscall},
+    syscall_name,
+};
 use crate::{
     escape::escape,
     facts::Facts,
-    pipeline::{Finding, Session, Summary, WalkFinding},
+    pipeline::{self, Finding, Session, Summary, WalkFinding},
     plan::{Exposure, exposure},
     report::AttachReport,
 };
@@ -32,8 +36,12 @@ pub enum Body {
     Facts(Box<FactsBody>),
     /// A walk.
     Walk(Box<WalkBody>),
+    /// A walk with everything it caused.
+    Incident(Box<IncidentBody>),
+    /// A slow system call that no incident tells of.
+    Syscall(Box<SyscallBody>),
     /// Totals at the end.
-    Summary(SummaryBody),
+    Summary(Box<SummaryBody>),
     /// Bytes that were not a record.
     BadRecord {
         /// What was wrong.
@@ -61,6 +69,9 @@ pub struct FactsBody {
     exposure: Exposure,
     attached: AttachReport,
     walk_threshold_ns: u64,
+    incident_threshold_ns: u64,
+    wait_threshold_ns: u64,
+    stall_threshold_ns: u64,
 }
 
 /// Body of `walk`: the same `walk` object that an incident will carry.
@@ -71,11 +82,24 @@ pub struct WalkBody {
     host: String,
     kernel: String,
     walk: Walk,
+    /// Only while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiters: Option<Vec<WaiterNow>>,
     degraded: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Walk {
+struct WaiterNow {
+    lock: &'static str,
+    cpu: u32,
+    pid: u32,
+    tid: u32,
+    comm: Option<String>,
+    wait_ns: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Walk {
     function: Option<String>,
     trigger: Option<String>,
     pid: u32,
@@ -102,6 +126,8 @@ pub struct SummaryBody {
     walks_count: u64,
     walks_below_threshold_count: u64,
     walks_reported_count: u64,
+    incidents_count: u64,
+    records: Records,
     lost_count: u64,
     lost: Lost,
     bad_records_count: u64,
@@ -114,6 +140,27 @@ struct Lost {
     walks_full_count: u64,
     missed_exits_count: u64,
     skipped_count: u64,
+    waits_unseen_count: u64,
+    waiters_full_count: u64,
+    stalls_untimed_count: u64,
+    calls_full_count: u64,
+}
+
+#[derive(Serialize)]
+struct Records {
+    waits: Fates,
+    stalls: Fates,
+    syscalls: Fates,
+    releases: Fates,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are in names")]
+struct Fates {
+    used_count: u64,
+    below_threshold_count: u64,
+    unrelated_count: u64,
+    evicted_count: u64,
 }
 
 /// The session as a line.
@@ -127,6 +174,9 @@ pub fn facts(session: &Session) -> Body {
         exposure: exposure(&session.facts),
         attached: session.attached.clone(),
         walk_threshold_ns: session.walk_threshold_ns,
+        incident_threshold_ns: session.incident_threshold_ns,
+        wait_threshold_ns: session.wait_threshold_ns,
+        stall_threshold_ns: session.stall_threshold_ns,
     }))
 }
 
@@ -135,7 +185,9 @@ pub fn facts(session: &Session) -> Body {
 pub fn finding(session: &Session, finding: &Finding) -> Body {
     match finding {
         Finding::Walk(found) => Body::Walk(Box::new(walk(session, found))),
-        Finding::Summary(found) => Body::Summary(summary(found)),
+        Finding::Incident(found) => Body::Incident(Box::new(incident(session, found))),
+        Finding::Syscall(found) => Body::Syscall(Box::new(syscall(session, found))),
+        Finding::Summary(found) => Body::Summary(Box::new(summary(found))),
         Finding::BadRecord(error) => Body::BadRecord {
             error: error.to_string(),
         },
@@ -143,25 +195,36 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
 }
 
 fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
-    let WalkFinding {
-        walk,
-        walk_ns,
-        realtime_ns,
-        function,
-        path,
-        degraded,
-    } = found;
-    let address = |address: Option<u64>| address.map(|address| format!("{address:#x}"));
+    let waiters = found.waiters.iter().map(|waiter| WaiterNow {
+        lock: waiter.lock.name(),
+        cpu: waiter.cpu,
+        pid: waiter.pid,
+        tid: waiter.tid,
+        comm: waiter.comm.as_deref().map(escape),
+        wait_ns: waiter.wait_ns,
+    });
+    let is_running = found.walk.end_ns.is_none();
     WalkBody {
-        state: if walk.end_ns.is_some() {
-            "finished"
-        } else {
-            "running"
-        },
-        at: time(*realtime_ns),
+        state: if is_running { "running" } else { "finished" },
+        at: time(found.realtime_ns),
         host: session.facts.host.clone(),
         kernel: session.facts.kernel_release.clone(),
-        walk: Walk {
+        walk: Walk::of(found),
+        waiters: is_running.then(|| waiters.collect()),
+        degraded: found.degraded.clone(),
+    }
+}
+
+impl Walk {
+    pub(super) fn of(found: &WalkFinding) -> Self {
+        let WalkFinding {
+            walk,
+            walk_ns,
+            function,
+            path,
+            ..
+        } = found;
+        Self {
             function: function.clone(),
             trigger: walk.syscall_nr.map(syscall_name),
             pid: walk.pid,
@@ -177,11 +240,14 @@ fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
             end_cpu: walk.end_cpu,
             start_ns: walk.start_ns,
             walk_ns: *walk_ns,
-            i_lock_addr: address(walk.i_lock_addr),
-            d_lock_addr: address(walk.d_lock_addr),
-        },
-        degraded: degraded.clone(),
+            i_lock_addr: walk.i_lock_addr.map(address),
+            d_lock_addr: walk.d_lock_addr.map(address),
+        }
     }
+}
+
+pub(super) fn address(address: u64) -> String {
+    format!("{address:#x}")
 }
 
 fn summary(found: &Summary) -> SummaryBody {
@@ -189,6 +255,8 @@ fn summary(found: &Summary) -> SummaryBody {
         duration_ns,
         counts,
         reported_count,
+        incidents_count,
+        records,
         bad_records_count,
     } = found;
     SummaryBody {
@@ -196,14 +264,36 @@ fn summary(found: &Summary) -> SummaryBody {
         walks_count: counts.walks_count,
         walks_below_threshold_count: counts.below_threshold_count,
         walks_reported_count: *reported_count,
+        incidents_count: *incidents_count,
+        records: Records {
+            waits: records.waits.into(),
+            stalls: records.stalls.into(),
+            syscalls: records.syscalls.into(),
+            releases: records.releases.into(),
+        },
         lost_count: counts.lost_count(),
         lost: Lost {
             ring_full_count: counts.ring_full_count,
             walks_full_count: counts.walks_full_count,
             missed_exits_count: counts.missed_exits_count,
             skipped_count: counts.skipped_count,
+            waits_unseen_count: counts.waits_unseen_count,
+            waiters_full_count: counts.waiters_full_count,
+            stalls_untimed_count: counts.stalls_untimed_count,
+            calls_full_count: counts.calls_full_count,
         },
         bad_records_count: *bad_records_count,
+    }
+}
+
+impl From<pipeline::Fates> for Fates {
+    fn from(fates: pipeline::Fates) -> Self {
+        Self {
+            used_count: fates.used_count,
+            below_threshold_count: fates.below_threshold_count,
+            unrelated_count: fates.unrelated_count,
+            evicted_count: fates.evicted_count,
+        }
     }
 }
 

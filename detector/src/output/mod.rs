@@ -2,7 +2,12 @@
 
 mod check;
 mod duration;
+mod incident_json;
+mod incident_text;
 pub mod json;
+mod layout;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io::Write;
@@ -26,6 +31,7 @@ pub struct Printer<W: Write> {
     to: W,
     format: Format,
     session: Session,
+    is_coloured: bool,
 }
 
 impl<W: Write> Printer<W> {
@@ -38,6 +44,7 @@ impl<W: Write> Printer<W> {
             to,
             format,
             session: session.clone(),
+            is_coloured: false,
         };
         match format {
             Format::Text => text::session(&mut printer.to, session)?,
@@ -47,17 +54,30 @@ impl<W: Write> Printer<W> {
         Ok(printer)
     }
 
+    /// Text gets colour: see [`wants_colour`].
+    #[must_use]
+    pub fn coloured(mut self, is_coloured: bool) -> Self {
+        self.is_coloured = is_coloured;
+        self
+    }
+
     /// Prints one finding.
     ///
     /// # Errors
     /// Those of the writer.
     pub fn print(&mut self, finding: &Finding) -> std::io::Result<()> {
         match self.format {
-            Format::Text => text::finding(&mut self.to, finding)?,
+            Format::Text => text::finding(&mut self.to, finding, self.is_coloured)?,
             Format::Json => json::line(&mut self.to, &json::finding(&self.session, finding))?,
         }
         self.to.flush()
     }
+}
+
+/// Standard output is a terminal, and the user has not said no to colour (`NO_COLOR`).
+#[must_use]
+pub fn wants_colour() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// The name of a system call, or its number where this build doesn't know it.

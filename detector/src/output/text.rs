@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{device, duration, json::time, syscall_name};
+use super::{device, duration, incident_text::incident, json::time, syscall_name};
 use crate::{
     escape::escape,
-    pipeline::{Finding, Session, Summary, WalkFinding},
+    incident::mask_names,
+    pipeline::{Finding, Session, Summary, SyscallFinding, WalkFinding},
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
@@ -30,9 +31,11 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
     )
 }
 
-pub fn finding(to: &mut impl Write, finding: &Finding) -> io::Result<()> {
+pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io::Result<()> {
     match finding {
         Finding::Walk(found) => walk(to, found),
+        Finding::Incident(found) => incident(to, found, is_coloured),
+        Finding::Syscall(found) => syscall(to, found),
         Finding::Summary(found) => summary(to, found),
         Finding::BadRecord(error) => writeln!(to, "bad record: {error}"),
     }
@@ -45,6 +48,7 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         realtime_ns,
         function,
         path,
+        waiters,
         degraded,
     } = found;
     let path = path
@@ -76,10 +80,46 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         device(walk.dev),
         walk.ino
     )?;
+    for waiter in waiters {
+        let comm = waiter.comm.as_deref().map(escape);
+        writeln!(
+            to,
+            "    waiting for {} on CPU {} for {} so far: {} (pid {}, tid {})",
+            waiter.lock.name(),
+            waiter.cpu,
+            duration::text(waiter.wait_ns),
+            comm.as_deref().unwrap_or("a task"),
+            waiter.pid,
+            waiter.tid,
+        )?;
+    }
     for reason in degraded {
         writeln!(to, "    not known: {reason}")?;
     }
     Ok(())
+}
+
+fn syscall(to: &mut impl Write, found: &SyscallFinding) -> io::Result<()> {
+    let syscall = &found.syscall;
+    let argument = syscall.path.as_deref().map(escape);
+    let why = match found.walk_ns {
+        0 => "without a walk over the threshold".to_owned(),
+        walk_ns => format!("{} of it in walks told above", duration::text(walk_ns)),
+    };
+    writeln!(
+        to,
+        "{}  {}({}) by {} (pid {}, tid {}) took {}, {why}; mask {}",
+        time(found.realtime_ns),
+        syscall.call.name(),
+        argument
+            .map(|path| format!("\"{path}\""))
+            .unwrap_or_default(),
+        escape(&syscall.comm),
+        syscall.pid,
+        syscall.tid,
+        duration::text(syscall.syscall_ns()),
+        mask_names(syscall.call, syscall.mask),
+    )
 }
 
 fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
@@ -87,11 +127,13 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
         duration_ns,
         counts,
         reported_count,
+        incidents_count,
         bad_records_count,
+        ..
     } = found;
     write!(
         to,
-        "{}: {} walks, {reported_count} over the threshold, {} lost",
+        "{}: {} walks, {reported_count} over the threshold, {incidents_count} incidents, {} lost",
         duration::text(*duration_ns),
         counts.walks_count,
         counts.lost_count(),

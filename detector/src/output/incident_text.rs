@@ -1,0 +1,306 @@
+//! An incident for an engineer at three in the morning: one block, what happened first, what to
+//! do last; fewer than 40 lines of at most 100 columns, whatever the names in it.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{
+    device, duration,
+    json::time,
+    layout::{WIDTH, columns, shorten, styled, wrap},
+    syscall_name,
+};
+use crate::{
+    escape::escape,
+    event::Behind,
+    incident::{HoldEnd, Incident, Lock, Severity, Stalled, Waiter, mask_names},
+};
+
+/// Entries shown of each list.
+const SHOWN_MAX: usize = 3;
+/// Columns before the text of a section.
+const INDENT: usize = 13;
+/// Columns of the text of a section.
+const TEXT_WIDTH: usize = WIDTH - INDENT;
+/// Columns of a name that somebody chose.
+const NAME_WIDTH: usize = 40;
+/// Columns of a file system type: real ones are shorter.
+const FSTYPE_WIDTH: usize = 12;
+/// Functions shown of a stack.
+const FRAMES_MAX: usize = 4;
+
+/// Writes the block.
+pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Result<()> {
+    headline(to, found, is_coloured)?;
+    let sections = [
+        ("cause", cause(found)),
+        ("mechanism", mechanism(found)),
+        ("damage", damage(found)),
+        ("kernel", kernel_reports(found)),
+        ("to do", bounded(&found.advice, 6)),
+        ("not known", bounded(&found.degraded, 4)),
+    ];
+    for (name, lines) in sections {
+        for (number, line) in lines.iter().enumerate() {
+            let label = if number == 0 { name } else { "" };
+            // Two columns in front, and the label's own up to the text.
+            let label = styled(&format!("{label:<11}"), Style::new().bold(), is_coloured);
+            writeln!(to, "{}", format!("  {label}{line}").trim_end())?;
+        }
+    }
+    if found.lost_count > 0 {
+        writeln!(
+            to,
+            "  {:<11}{} records since the incident before: there may be more to it",
+            "lost", found.lost_count
+        )?;
+    }
+    Ok(())
+}
+
+fn headline(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Result<()> {
+    let colour = match found.severity {
+        Severity::Info => AnsiColor::Cyan,
+        Severity::Warning => AnsiColor::Yellow,
+        Severity::Critical => AnsiColor::Red,
+    };
+    let severity = found.severity.name().to_uppercase();
+    let start = format!("{severity}  {}  ", time(found.walk.realtime_ns));
+    let length = duration::text(found.walk.walk_ns);
+    let comm = name(&found.walk.walk.comm);
+    let before = match found.impact.cpus_blocked_max {
+        0 => format!("{comm} walked for {length}: "),
+        1 => format!("{comm} froze 1 CPU for {length}: "),
+        count => format!("{comm} froze up to {count} CPUs for {length}: "),
+    };
+    let room = WIDTH.saturating_sub(columns(&start) + columns(&before));
+    let path = shorten(&path(found), room.max(NAME_WIDTH / 2));
+    let text = shorten(&format!("{before}{path}"), WIDTH - columns(&start));
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    writeln!(
+        to,
+        "{}  {}  {}",
+        styled(&severity, style, is_coloured),
+        time(found.walk.realtime_ns),
+        styled(text.trim_end(), Style::new().bold(), is_coloured)
+    )
+}
+
+fn cause(found: &Incident) -> Vec<String> {
+    let walk = &found.walk.walk;
+    let who = format!("{} (pid {}, tid {})", name(&walk.comm), walk.pid, walk.tid);
+    let mut lines = match &found.syscall {
+        Some(syscall) => {
+            let argument = syscall
+                .path
+                .as_deref()
+                .map(|path| format!("\"{}\"", shorten(&escape(path), NAME_WIDTH)));
+            let call = syscall.call.name();
+            let mut lines = wrap(
+                &format!("{who} called {call}({})", argument.unwrap_or_default()),
+                TEXT_WIDTH,
+                2,
+            );
+            let mask = mask_names(syscall.call, syscall.mask).replace('|', " | ");
+            lines.extend(wrap(&format!("with mask {mask}"), TEXT_WIDTH, 2));
+            lines
+        }
+        None => {
+            let call = walk
+                .syscall_nr
+                .map_or_else(|| "a system call".to_owned(), syscall_name);
+            wrap(&format!("{who} in {call}"), TEXT_WIDTH, 2)
+        }
+    };
+    let fstype = shorten(&escape(&walk.fstype), FSTYPE_WIDTH);
+    let place = format!(
+        " ({fstype}, device {}, inode {})",
+        device(walk.dev),
+        walk.ino
+    );
+    let room = TEXT_WIDTH.saturating_sub("directory ".len() + columns(&place));
+    lines.push(format!("directory {}{place}", shorten(&path(found), room)));
+    lines
+}
+
+fn mechanism(found: &Incident) -> Vec<String> {
+    let function = found.walk.function.as_deref();
+    let mut text = format!(
+        "{} walked all its cached children for {} on CPU {}",
+        shorten(function.unwrap_or("the kernel"), NAME_WIDTH),
+        duration::text(found.walk.walk_ns),
+        found.walk.walk.start_cpu,
+    );
+    if let Some(syscall) = &found.syscall {
+        let whole = duration::text(syscall.syscall_ns());
+        text.push_str(&format!("; the system call took {whole}"));
+    }
+    let mut lines = wrap(&text, TEXT_WIDTH, 2);
+    let tid = found.walk.walk.tid;
+    let (own, queued): (Vec<_>, Vec<_>) = found.holds.iter().partition(|hold| hold.tid == tid);
+    let own: Vec<_> = own
+        .iter()
+        .map(|hold| {
+            let how = match hold.end {
+                HoldEnd::Derived => "",
+                HoldEnd::Released => " (release seen)",
+            };
+            let length = duration::text(hold.span.length_ns());
+            format!("{} for {length}{how}", hold.lock.name())
+        })
+        .collect();
+    if !own.is_empty() {
+        let mut text = format!("holding {}", own.join(", "));
+        if found.own_wait_ns > 0 {
+            let wait = duration::text(found.own_wait_ns);
+            text = format!("first waiting {wait} for its locks itself, then {text}");
+        }
+        lines.extend(wrap(&text, TEXT_WIDTH, 2));
+    }
+    // They are sorted: the longest.
+    for hold in queued.iter().take(1) {
+        let text = format!(
+            "then {} (tid {}) held {} for {} while others queued",
+            name(&hold.comm),
+            hold.tid,
+            hold.lock.name(),
+            duration::text(hold.span.length_ns()),
+        );
+        lines.push(shorten(&text, TEXT_WIDTH));
+    }
+    lines
+}
+
+fn damage(found: &Incident) -> Vec<String> {
+    let impact = &found.impact;
+    if impact.waits_count == 0 && impact.stalls_count == 0 {
+        return vec!["nobody was seen waiting for its locks or kept from running".to_owned()];
+    }
+    let mut lines = Vec::new();
+    if impact.waits_count > 0 {
+        let text = format!(
+            "{} waited for its locks, {} in sum, {} at most",
+            counted(impact.waiters_count, "task"),
+            duration::text(impact.wait_ns_total),
+            duration::text(impact.wait_ns_max),
+        );
+        lines.push(shorten(&text, TEXT_WIDTH));
+        for entry in found.waiters.iter().take(SHOWN_MAX) {
+            lines.extend(waiter(entry));
+        }
+        lines.extend(more(found.waiters.len(), "wait"));
+    }
+    if impact.stalls_count > 0 {
+        let text = format!(
+            "{} kept from running, {} in sum, {} at most",
+            counted(impact.tasks_stalled_count, "task"),
+            duration::text(impact.stall_ns_total),
+            duration::text(impact.stall_ns_max),
+        );
+        lines.push(shorten(&text, TEXT_WIDTH));
+        lines.extend(found.stalls.iter().take(SHOWN_MAX).map(stalled));
+        lines.extend(more(found.stalls.len(), "stall"));
+    }
+    lines
+}
+
+fn waiter(waiter: &Waiter) -> Vec<String> {
+    let wait = &waiter.wait;
+    let who = match wait.tid {
+        0 => "an interrupt in the idle task".to_owned(),
+        tid => format!("{} (pid {}, tid {tid})", name(&wait.comm), wait.pid),
+    };
+    let how = if wait.is_sleeping { ", sleeping" } else { "" };
+    let text = format!(
+        "  {:>7}  {} on CPU {}: {who}{how}",
+        duration::text(wait.wait_ns()),
+        waiter.lock.name(),
+        wait.cpu,
+    );
+    let mut lines = vec![shorten(&text, TEXT_WIDTH)];
+    let frames: Vec<_> = waiter
+        .stack
+        .iter()
+        .map(|frame| frame.split('+').next().unwrap_or(frame))
+        .filter(|function| !is_of_the_lock(function))
+        .take(FRAMES_MAX)
+        .map(|function| escape(function.as_bytes()))
+        .collect();
+    if !frames.is_empty() {
+        let text = format!("           in {}", frames.join(" < "));
+        lines.push(shorten(&text, TEXT_WIDTH));
+    }
+    lines
+}
+
+/// Every waiter is in one of these: which lock is told already.
+fn is_of_the_lock(function: &str) -> bool {
+    function.contains("spin_lock") || function.starts_with("rtlock_") || function == "rt_spin_lock"
+}
+
+fn stalled(stalled: &Stalled) -> String {
+    let stall = &stalled.stall;
+    let behind = match (stall.behind, stalled.lock) {
+        (Behind::Walk, _) => "the walk".to_owned(),
+        (Behind::Wait(_), lock) => format!(
+            "the wait of tid {} for {}",
+            stall.behind_tid,
+            lock.map_or("a lock", Lock::name)
+        ),
+    };
+    let text = format!(
+        "  {:>7}  {} (pid {}, tid {}) behind {behind} on CPU {}",
+        duration::text(stall.runq_delay_ns()),
+        name(&stall.comm),
+        stall.pid,
+        stall.tid,
+        stall.cpu,
+    );
+    shorten(&text, TEXT_WIDTH)
+}
+
+fn kernel_reports(found: &Incident) -> Vec<String> {
+    let reports: Vec<_> = found
+        .kernel_reports
+        .iter()
+        .map(|report| shorten(&escape(report), TEXT_WIDTH))
+        .collect();
+    bounded(&reports, 2)
+}
+
+/// The first texts of a list, as many as go into some lines, and how many there are besides. A text
+/// gets two lines at most.
+fn bounded(texts: &[String], lines_max: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (told, text) in texts.iter().enumerate() {
+        let more = wrap(text, TEXT_WIDTH, 2);
+        if lines.len() + more.len() > lines_max {
+            lines.push(format!("and {} more (--format json)", texts.len() - told));
+            break;
+        }
+        lines.extend(more);
+    }
+    lines
+}
+
+fn more(count: usize, what: &str) -> Option<String> {
+    let rest = count.saturating_sub(SHOWN_MAX);
+    (rest > 0).then(|| format!("           and {}", counted(rest, &format!("more {what}"))))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn name(comm: &[u8]) -> String {
+    shorten(&escape(comm), NAME_WIDTH)
+}
+
+fn path(found: &Incident) -> String {
+    found
+        .walk
+        .path
+        .as_deref()
+        .map_or_else(|| "a directory".to_owned(), escape)
+}

@@ -1,0 +1,338 @@
+//! Text and JSON of hand-made sequences of records, and of hostile ones.
+
+use fslockup_ebpf::{
+    COMM_BYTES, FSTYPE_BYTES, PATH_BYTES, STACK_DEPTH, SyscallRecord, WaitRecord, WalkRecord,
+    wait_how,
+};
+
+use super::{Format, Printer};
+use crate::{
+    event::tests::padded,
+    pipeline::{Counts, Finding, Input, Pipeline, Session, WaitingNow},
+    testing::{
+        MS, OTHER_LOCK, directory, end, input, log, mounts, release, session, sleeping_session,
+        stall, stall_behind_wait, symbols, syscall, tick, wait, walk,
+    },
+};
+
+/// A session and what happens in it.
+type Case = (Session, Vec<Input>);
+
+fn case(session: Session, inputs: Vec<Input>) -> Case {
+    (session, [vec![mounts(), symbols()], inputs].concat())
+}
+
+/// A watch on a directory while threads look up new names in it.
+fn contention() -> Case {
+    let a = directory(0);
+    let inputs = vec![
+        input(&wait(OTHER_LOCK, 50, 5, 1_100, 1_104)),
+        input(&walk(a, 42, 3, 1_000, 1_750)),
+        input(&wait(a.d_lock, 10, 0, 1_010, 1_750)),
+        input(&wait(a.d_lock, 11, 1, 1_005, 1_751)),
+        input(&wait(a.d_lock, 12, 2, 1_250, 1_753)),
+        input(&wait(a.i_lock, 13, 4, 1_300, 1_750)),
+        input(&wait(a.d_lock, 0, 6, 1_500, 1_752)),
+        input(&syscall(42, 999, 1_751)),
+        tick(1_810),
+        end(2_000),
+    ];
+    case(session(), inputs)
+}
+
+/// Tasks kept from running behind the walk and behind a waiter of it.
+fn stalls() -> Case {
+    let a = directory(0);
+    let inputs = vec![
+        input(&stall(30, 3, 42, (1_000, 1_100), (1_020, 1_180))),
+        input(&walk(a, 42, 3, 1_000, 1_180)),
+        input(&wait(a.d_lock, 10, 0, 1_010, 1_180)),
+        input(&stall_behind_wait(
+            a.d_lock,
+            stall(31, 0, 10, (1_010, 1_180), (1_030, 1_181)),
+        )),
+        input(&stall(30, 3, 42, (1_000, 1_180), (1_120, 1_181))),
+        input(&syscall(42, 1_000, 1_190)),
+        tick(1_250),
+        end(2_000),
+    ];
+    case(session(), inputs)
+}
+
+/// Two directories at once, one of them twice.
+fn two_walks() -> Case {
+    let (a, b) = (directory(0), directory(1));
+    let inputs = vec![
+        input(&walk(a, 42, 3, 1_000, 1_100)),
+        input(&wait(a.i_lock, 43, 1, 1_020, 1_100)),
+        input(&walk(b, 44, 2, 1_010, 1_110)),
+        input(&wait(b.d_lock, 10, 0, 1_020, 1_110)),
+        tick(1_170),
+        input(&walk(a, 43, 1, 1_020, 1_190)),
+        tick(1_250),
+        end(2_000),
+    ];
+    case(session(), inputs)
+}
+
+/// A walker that waits for both locks before it holds them, on a kernel that tells of releases.
+fn walker_waits() -> Case {
+    let a = directory(0);
+    let inputs = vec![
+        input(&wait(a.i_lock, 42, 3, 1_000, 1_030)),
+        input(&wait(a.d_lock, 42, 3, 1_031, 1_046)),
+        input(&release(42, a.d_lock, 1_119)),
+        input(&walk(a, 42, 3, 1_000, 1_120)),
+        input(&wait(a.d_lock, 10, 0, 1_050, 1_119)),
+        tick(1_200),
+        end(2_000),
+    ];
+    case(session(), inputs)
+}
+
+/// PREEMPT_RT.
+fn sleeping_waiters() -> Case {
+    let a = directory(0);
+    let inputs = vec![
+        input(&walk(a, 42, 3, 1_000, 1_090)),
+        input(&WaitRecord {
+            how: wait_how::SLEEP,
+            ..wait(a.d_lock, 10, 0, 1_010, 1_091)
+        }),
+        input(&syscall(42, 999, 1_091)),
+        tick(1_200),
+        end(2_000),
+    ];
+    case(sleeping_session(), inputs)
+}
+
+/// A walk so long that the kernel reports it, announced while it runs.
+fn soft_lockup() -> Case {
+    let a = directory(0);
+    let waiting = |now_ms: u64| Input::Waiting {
+        now_ns: now_ms * MS,
+        waiters: vec![WaitingNow {
+            cpu: 0,
+            lock_addr: a.d_lock,
+            start_ns: 1_012 * MS,
+            pid: 10,
+            tid: 10,
+            comm: Some(b"waiter-10".to_vec()),
+        }],
+    };
+    let running = WalkRecord {
+        end_ns: 0,
+        ..walk(a, 42, 3, 1_000, 0)
+    };
+    let inputs = vec![
+        waiting(1_100),
+        Input::Running {
+            now_ns: 1_100 * MS,
+            record: crate::event::tests::bytes(&running),
+        },
+        log(
+            27_010,
+            "watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [systemd:42]",
+        ),
+        log(27_011, "Modules linked in: virtio_net"),
+        log(28_000, "rcu: INFO: rcu_preempt self-detected stall on CPU"),
+        input(&walk(a, 42, 3, 1_000, 30_000)),
+        input(&wait(a.d_lock, 10, 0, 1_012, 30_000)),
+        tick(30_060),
+        end(31_000),
+    ];
+    case(session(), inputs)
+}
+
+/// Records lost, a waiter that never ended, a slow system call without a walk.
+fn lost() -> Case {
+    let a = directory(0);
+    let inputs = vec![
+        input(&walk(a, 42, 3, 1_000, 1_090)),
+        Input::Waiting {
+            now_ns: 1_050 * MS,
+            waiters: vec![WaitingNow {
+                cpu: 0,
+                lock_addr: a.d_lock,
+                start_ns: 1_012 * MS,
+                pid: 10,
+                tid: 10,
+                comm: None,
+            }],
+        },
+        Input::Tick {
+            now_ns: 1_180 * MS,
+            lost_count: 7,
+        },
+        Input::Record(vec![1, 2, 3]),
+        input(&syscall(60, 1_200, 1_230)),
+        Input::End(Counts {
+            end_ns: 2_000 * MS,
+            walks_count: 1,
+            ring_full_count: 6,
+            waits_unseen_count: 3,
+            ..Counts::default()
+        }),
+    ];
+    case(session(), inputs)
+}
+
+fn printed((session, inputs): &Case, format: Format, is_coloured: bool) -> String {
+    let mut output = Vec::new();
+    let mut printer = Printer::start(&mut output, format, session)
+        .expect("printed")
+        .coloured(is_coloured);
+    let mut pipeline = Pipeline::new(session.clone());
+    for input in inputs {
+        for finding in pipeline.feed(input) {
+            printer.print(&finding).expect("printed");
+        }
+    }
+    drop(printer);
+    String::from_utf8(output).expect("text")
+}
+
+fn cases() -> [(&'static str, Case); 7] {
+    [
+        ("contention", contention()),
+        ("stalls", stalls()),
+        ("two-walks", two_walks()),
+        ("walker-waits", walker_waits()),
+        ("sleeping-waiters", sleeping_waiters()),
+        ("soft-lockup", soft_lockup()),
+        ("lost", lost()),
+    ]
+}
+
+#[test]
+fn text_reads_as_it_should() {
+    for (name, case) in cases() {
+        insta::assert_snapshot!(format!("text {name}"), printed(&case, Format::Text, false));
+    }
+}
+
+#[test]
+fn json_has_what_was_promised() {
+    for (name, case) in cases() {
+        // The facts are the same in all of them.
+        let lines: Vec<serde_json::Value> = printed(&case, Format::Json, false)
+            .lines()
+            .skip(1)
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        insta::assert_json_snapshot!(format!("json {name}"), lines);
+    }
+}
+
+#[test]
+fn colour_changes_nothing_but_the_colour() {
+    for (name, case) in cases() {
+        let coloured = printed(&case, Format::Text, true);
+        assert!(coloured.contains("\x1b[1m"), "{name}");
+        let stripped = anstream::adapter::strip_str(&coloured).to_string();
+        assert_eq!(stripped, printed(&case, Format::Text, false), "{name}");
+        assert!(!printed(&case, Format::Json, true).contains('\x1b'));
+    }
+}
+
+/// Everything as long, as much and as nasty as it can be.
+fn hostile(character: &str) -> Case {
+    let a = directory(0);
+    let fill = |bytes: usize| character.repeat(bytes / character.len());
+    let mut path = Vec::new();
+    for _ in 0..4 {
+        let name = fill(250);
+        path.push(u8::try_from(name.len()).expect("short"));
+        path.extend_from_slice(name.as_bytes());
+    }
+    let mut session = session();
+    session.facts.host = fill(60);
+    for lost in 0..20 {
+        let probe = &mut session.attached.probes[0];
+        probe.lost.push(format!("{lost} {}", fill(200)));
+    }
+    let mut inputs = vec![symbols()];
+    for number in 0..20 {
+        let long = format!(
+            "watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [{}:{number}]",
+            fill(600)
+        );
+        inputs.push(log(1_100, &long));
+    }
+    for tid in 100..200 {
+        inputs.push(input(&WaitRecord {
+            comm: padded::<COMM_BYTES>(fill(15).as_bytes()),
+            stack_bytes: 192,
+            stack: [0x40; STACK_DEPTH],
+            ..wait(a.d_lock, tid, tid, 1_001, 1_100 + u64::from(tid))
+        }));
+        inputs.push(input(&stall(
+            tid,
+            u32::MAX,
+            u32::MAX,
+            (1_001, 1_100),
+            (1_001, 1_300),
+        )));
+    }
+    inputs.push(input(&SyscallRecord {
+        mask: u64::MAX,
+        comm: padded(fill(15).as_bytes()),
+        path_bytes: 255,
+        path: padded(fill(254).as_bytes()),
+        ..syscall(u32::MAX, 999, 90_001)
+    }));
+    inputs.push(input(&WalkRecord {
+        comm: padded::<COMM_BYTES>(fill(15).as_bytes()),
+        fstype: padded::<FSTYPE_BYTES>(fill(15).as_bytes()),
+        path_len: u16::try_from(path.len()).expect("short"),
+        path: padded::<PATH_BYTES>(&path),
+        ino: u64::MAX,
+        dev: u32::MAX,
+        ..walk(a, u32::MAX, u32::MAX, 1_000, 90_000)
+    }));
+    inputs.push(Input::Tick {
+        now_ns: 100_000 * MS,
+        lost_count: u64::MAX,
+    });
+    case(session, inputs)
+}
+
+#[test]
+fn a_block_fits_a_terminal_whatever_is_in_it() {
+    for character in ["a", "\x1b", "é", "漢", " ", "\u{202e}"] {
+        let (session, inputs) = hostile(character);
+        let mut pipeline = Pipeline::new(session.clone());
+        let incident = inputs
+            .iter()
+            .flat_map(|input| pipeline.feed(input))
+            .find(|finding| matches!(finding, Finding::Incident(_)))
+            .expect("an incident");
+        let mut block = Vec::new();
+        super::text::finding(&mut block, &incident, false).expect("printed");
+        let block = String::from_utf8(block).expect("text");
+        let lines = block.lines().count();
+        assert!((15..40).contains(&lines), "{lines} lines:\n{block}");
+        for line in block.lines() {
+            let columns = super::layout::columns(line);
+            assert!(columns <= super::layout::WIDTH, "{columns}: {line}");
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert_eq!(line, line.trim_end());
+        }
+    }
+}
+
+#[test]
+fn long_lists_are_cut_in_json_and_say_so() {
+    let lines = printed(&hostile("\x1b"), Format::Json, false);
+    let incident: serde_json::Value = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .find(|line: &serde_json::Value| line["type"] == "incident")
+        .expect("an incident");
+    assert_eq!(incident["waiters"].as_array().map(Vec::len), Some(64));
+    assert_eq!(incident["waiters_omitted_count"], 36);
+    assert_eq!(incident["stalls"].as_array().map(Vec::len), Some(64));
+    assert_eq!(incident["stalls_omitted_count"], 36);
+    assert_eq!(incident["impact"]["waits_count"], 100);
+    assert_eq!(incident["impact"]["tasks_stalled_count"], 100);
+}
