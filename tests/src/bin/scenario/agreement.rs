@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    contention::{self, CHILDREN_COUNT},
+    contention::{self, FILES_COUNT},
     detector::{self, Detector, nothing_lost},
     kernel,
     negative_flood::LARGE_COUNT,
@@ -47,7 +47,7 @@ pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// Probe events of ftrace at the entry and exit of the slowpath, which know the lock.
 pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let function = function_of(&detector::check()?, "wait")?;
     let tracer = Tracefs::new()?;
     tracer.time_waits(&function)?;

@@ -13,8 +13,8 @@ use crate::{
     kernel,
 };
 
-/// Children in instruction time: a walk of almost a millisecond, and few seconds to make them.
-pub const CHILDREN_COUNT: u64 = 60_000;
+/// Children that exist: a walk of more than 3 ms in instruction time, and few seconds to make them.
+pub const FILES_COUNT: u64 = 60_000;
 
 /// Thresholds that fit such a walk.
 pub const OPTIONS: &[&str] = &[
@@ -33,7 +33,7 @@ const WATCHES_COUNT: usize = 3;
 
 /// A walk on CPU 0 while threads on the other three look up new names in the directory.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let seen = observe(checks, &dir)?;
     for call in &seen.calls {
         let incident = incident::of_call(checks, &seen.incidents, call)?;
@@ -60,6 +60,8 @@ pub fn observe(checks: &mut Checks, dir: &Path) -> anyhow::Result<Seen> {
         "lookup",
         "--dir",
         path,
+        "--priority",
+        "5",
         "--cpus",
         "1,2,3",
         "--threshold",

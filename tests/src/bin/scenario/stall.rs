@@ -6,14 +6,11 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    contention::OPTIONS,
+    contention::{FILES_COUNT, OPTIONS},
     detector::{Detector, nothing_lost},
     incident::{self, Incident, Stall},
     kernel,
 };
-
-/// Children that exist: a walk of more than 3 ms in instruction time.
-pub const FILES_COUNT: u64 = 60_000;
 
 const WALKER_CPU: usize = 0;
 const WAITER_CPU: usize = 1;

@@ -55,6 +55,12 @@ pub struct Args {
     hold: bool,
 }
 
+impl Args {
+    fn wait(&self) -> anyhow::Result<()> {
+        self.at_ns.map_or(Ok(()), task::sleep_until)
+    }
+}
+
 pub fn watch(args: &Args) -> anyhow::Result<()> {
     if let Some(cpu) = args.cpu {
         task::bind_to(cpu)?;
@@ -73,9 +79,6 @@ pub fn watch(args: &Args) -> anyhow::Result<()> {
             .add_watch(dir, AddWatchFlags::IN_OPEN)
             .with_context(|| dir.display().to_string())?;
     }
-    if let Some(at_ns) = args.at_ns {
-        task::sleep_until(at_ns)?;
-    }
     match args.via {
         Via::Inotify => inotify(args, &clock)?,
         Via::Fanotify => fanotify(args, &clock)?,
@@ -91,6 +94,7 @@ fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN
     };
     let group = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    args.wait()?;
     let watch = clock.time("watch", "inotify_add_watch", || {
         group.add_watch(&args.dir, mask)
     })?;
@@ -111,6 +115,7 @@ fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         EventFFlags::O_RDONLY,
     )?;
     let mark = |flags| group.mark(flags, mask, nix::fcntl::AT_FDCWD, Some(&args.dir));
+    args.wait()?;
     clock.time("watch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_ADD))?;
     if args.remove {
         clock.time("unwatch", "fanotify_mark", || {
@@ -130,6 +135,7 @@ fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         // SAFETY: fcntl(2) with an integer argument on an open file descriptor.
         nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) })
     };
+    args.wait()?;
     clock.time("watch", "fcntl", || notify(mask))?;
     if args.remove {
         clock.time("unwatch", "fcntl", || notify(0))?;
