@@ -47,6 +47,7 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --all-targets --features vmtest/vmtest -- -D warnings
     cd detector-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
+    cd tests-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
     cargo build --release -p vmtest
     {{bin}}/vmtest list kernels --format markdown | diff - <(sed -n '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!p}' README.md)
 

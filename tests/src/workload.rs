@@ -16,6 +16,14 @@ pub fn flood(dir: &Path, count: u64, seed: u64) -> anyhow::Result<String> {
     call("flood", dir, &["--count", &count, "--seed", &seed])
 }
 
+/// Makes `count` empty files; what the program said.
+///
+/// # Errors
+/// When the program fails.
+pub fn files(dir: &Path, count: u64) -> anyhow::Result<String> {
+    call("files", dir, &["--count", &count.to_string()])
+}
+
 /// Puts a watch on a directory; the system calls it timed.
 ///
 /// # Errors

@@ -89,6 +89,11 @@ impl Detector {
         Ok(detector)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until a line is what is looked for.
     pub fn wait_for(
         &mut self,

@@ -8,6 +8,8 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fslockup_tests::workload;
+use nix::mount::{MsFlags, mount};
 
 /// How long anything is waited for. Generous: a guest under emulation can be very slow.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -27,6 +29,35 @@ pub fn new_dir(name: &str) -> anyhow::Result<PathBuf> {
     let path = disk().join(name);
     fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
     Ok(path)
+}
+
+/// A directory on the disk of which this many names were looked up that don't exist; the scenarios
+/// of one boot share it, because a flood is most of what they take.
+pub fn flooded_dir(count: u64) -> anyhow::Result<PathBuf> {
+    let path = disk().join(format!("flooded-{count}"));
+    if !path.exists() {
+        new_dir(&format!("flooded-{count}"))?;
+        workload::flood(&path, count, 1)?;
+    }
+    Ok(path)
+}
+
+/// A directory with this many files in a ramfs, which keeps them all in the dentry cache.
+pub fn ramfs_dir(count: u64) -> anyhow::Result<PathBuf> {
+    let path = PathBuf::from(format!("/mnt/ramfs-{count}"));
+    if !path.exists() {
+        fs::create_dir_all(&path)?;
+        mount(
+            None::<&str>,
+            &path,
+            Some("ramfs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .context("mount a ramfs")?;
+        workload::files(&path.join("files"), count)?;
+    }
+    Ok(path.join("files"))
 }
 
 /// Polls until something is so.

@@ -1,18 +1,32 @@
 //! What runs inside a guest: each scenario provokes something for real, lets `fslockup` see it,
 //! and holds what it said against the workload's own account.
 
+mod agreement;
+mod busy;
 mod capabilities;
 mod checks;
+mod contention;
+mod cost;
 mod detector;
 mod errors;
+mod exact;
+mod incident;
 mod kernel;
 mod kill;
 mod lockdown;
 mod negative_flood;
+mod other_lock;
+mod overflow;
 mod paths;
 mod quiet;
 mod removal;
 mod running;
+mod soft_lockup;
+mod stall;
+mod tracefs;
+mod truth;
+mod two_walks;
+mod walker_waits;
 
 use std::process::ExitCode;
 
@@ -37,6 +51,19 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("capabilities", capabilities::scenario),
     ("errors", errors::scenario),
     ("lockdown", lockdown::scenario),
+    ("contention", contention::scenario),
+    ("stall", stall::scenario),
+    ("rt", stall::rt),
+    ("two-walks", two_walks::scenario),
+    ("busy-not-locked", busy::scenario),
+    ("other-lock", other_lock::scenario),
+    ("walker-waits", walker_waits::scenario),
+    ("soft-lockup", soft_lockup::scenario),
+    ("overflow", overflow::scenario),
+    ("exact-hold", exact::scenario),
+    ("tracer-agreement", agreement::with_function_graph),
+    ("wait-agreement", agreement::with_probe_events),
+    ("cost", cost::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

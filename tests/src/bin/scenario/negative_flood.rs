@@ -12,8 +12,11 @@ use crate::{
     kernel,
 };
 
-/// Children of the smaller directory; the larger one has four times as many.
-const CHILDREN_COUNT: u64 = 20_000;
+/// Children of the smaller directory.
+const SMALL_COUNT: u64 = 20_000;
+
+/// Children of the larger directory.
+pub const LARGE_COUNT: u64 = 4 * SMALL_COUNT;
 
 /// Watches put on each directory, one after another.
 const WATCHES_COUNT: usize = 3;
@@ -24,8 +27,8 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         kernel::out_dir().join("facts.json"),
         serde_json::to_vec_pretty(&detector::check()?)?,
     )?;
-    let small = walk_of(checks, "small", CHILDREN_COUNT, None)?;
-    let large = walk_of(checks, "large", 4 * CHILDREN_COUNT, None)?;
+    let small = walk_of(checks, "small", SMALL_COUNT, None)?;
+    let large = walk_of(checks, "large", LARGE_COUNT, None)?;
     let ratio = large / small;
     checks.figure("walk_ratio_4n_to_n", ratio);
     checks.that(
@@ -38,7 +41,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// The same through breakpoints, on a kernel that would let us do better.
 pub fn with_kprobes(checks: &mut Checks) -> anyhow::Result<()> {
-    walk_of(checks, "kprobe", CHILDREN_COUNT, Some("kprobe")).map(drop)
+    walk_of(checks, "kprobe", SMALL_COUNT, Some("kprobe")).map(drop)
 }
 
 /// The shortest walk of several watches that come and go: under PREEMPT_RT a walk can be preempted,
@@ -49,8 +52,7 @@ fn walk_of(
     count: u64,
     forced: Option<&str>,
 ) -> anyhow::Result<f64> {
-    let dir = kernel::new_dir(&format!("flood-{name}"))?;
-    workload::flood(&dir, count, 1)?;
+    let dir = kernel::flooded_dir(count)?;
     let mut options = vec!["--walk-threshold", "100us"];
     if let Some(kind) = forced {
         options.extend(["--force-target", kind]);

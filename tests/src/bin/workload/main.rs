@@ -1,11 +1,24 @@
-//! Provokes the condition for real: fills a directory's dentry cache, puts watches on it.
+//! Provokes the condition for real: fills a directory's dentry cache, puts watches on it; and what
+//! goes on beside that: lookups, sleepers, busy CPUs, other locks.
 
+mod cost;
+mod files;
 mod flood;
+mod hogs;
+mod lookup;
+mod seek;
+mod sleepers;
+mod until_stopped;
 mod watch;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 /// Provokes walks, for tests and demonstrations. Never run it on a host that somebody needs.
+///
+/// What runs until it is stopped prints `started`, ends with its standard input, and then prints
+/// one line of JSON for each thread.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -17,13 +30,38 @@ struct Cli {
 enum Command {
     /// Look up names that do not exist, each once
     Flood(flood::Args),
+    /// Make names that exist
+    Files(files::Args),
     /// Put a watch on a directory and say how long the system call took
     Watch(watch::Args),
+    /// Look up new names in a directory, until stopped
+    Lookup(lookup::Args),
+    /// Sleep and run at known times, until stopped
+    Sleepers(sleepers::Args),
+    /// Keep CPUs busy, until stopped
+    Hogs(hogs::Args),
+    /// Hold the lock of a ramfs directory for long, until stopped
+    Seek(seek::Args),
+    /// Time context switches
+    PingPong(cost::Args),
+    /// Time locks that nobody else wants
+    Uncontended(cost::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Flood(args) => flood::flood(&args),
+        Command::Files(args) => files::files(&args),
         Command::Watch(args) => watch::watch(&args),
+        Command::Lookup(args) => lookup::lookup(&args),
+        Command::Sleepers(args) => sleepers::sleepers(&args),
+        Command::Hogs(args) => hogs::hogs(&args),
+        Command::Seek(args) => seek::seek(&args),
+        Command::PingPong(args) => cost::ping_pong(&args),
+        Command::Uncontended(args) => cost::uncontended(&args),
     }
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
 }

@@ -9,14 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use fslockup_tests::TimedCall;
-use nix::{
-    sys::{
-        fanotify::{EventFFlags, Fanotify, InitFlags as FanInit, MarkFlags, MaskFlags},
-        inotify::{AddWatchFlags, InitFlags, Inotify},
-        stat::{major, minor},
-    },
-    time::{ClockId, clock_gettime},
+use fslockup_tests::{TimedCall, task};
+use nix::sys::{
+    fanotify::{EventFFlags, Fanotify, InitFlags as FanInit, MarkFlags, MaskFlags},
+    inotify::{AddWatchFlags, InitFlags, Inotify},
+    stat::{major, minor},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,13 +44,30 @@ pub struct Args {
     /// Then open and close this file of the directory
     #[arg(long, value_name = "NAME")]
     open_child: Option<String>,
+    /// On this CPU
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Not before this moment of CLOCK_MONOTONIC
+    #[arg(long, value_name = "NS")]
+    at_ns: Option<u64>,
     /// Keep the watch until standard input ends
     #[arg(long)]
     hold: bool,
 }
 
+impl Args {
+    fn wait(&self) -> anyhow::Result<()> {
+        self.at_ns.map_or(Ok(()), task::sleep_until)
+    }
+}
+
 pub fn watch(args: &Args) -> anyhow::Result<()> {
-    be_undisturbed()?;
+    if let Some(cpu) = args.cpu {
+        task::bind_to(cpu)?;
+    }
+    // On a guest's only CPU the detector would run as soon as the walk's record wakes it, before
+    // the system call returns, and would be counted as part of the call.
+    task::be_realtime(1)?;
     let metadata = std::fs::metadata(&args.dir).with_context(|| args.dir.display().to_string())?;
     let clock = Clock {
         ino: metadata.ino(),
@@ -73,16 +87,6 @@ pub fn watch(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On a guest's only CPU the detector would run as soon as the walk's record wakes it, before the
-/// system call returns, and would be counted as part of the call.
-fn be_undisturbed() -> anyhow::Result<()> {
-    let parameters = nix::libc::sched_param { sched_priority: 1 };
-    // SAFETY: sched_setscheduler(2) of this process with parameters that live long enough.
-    let outcome =
-        unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &raw const parameters) };
-    nix::Error::result(outcome).context("SCHED_FIFO").map(drop)
-}
-
 fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     let mask = if args.entries_only {
         AddWatchFlags::IN_CREATE
@@ -90,6 +94,7 @@ fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN
     };
     let group = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    args.wait()?;
     let watch = clock.time("watch", "inotify_add_watch", || {
         group.add_watch(&args.dir, mask)
     })?;
@@ -110,6 +115,7 @@ fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         EventFFlags::O_RDONLY,
     )?;
     let mark = |flags| group.mark(flags, mask, nix::fcntl::AT_FDCWD, Some(&args.dir));
+    args.wait()?;
     clock.time("watch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_ADD))?;
     if args.remove {
         clock.time("unwatch", "fanotify_mark", || {
@@ -129,6 +135,7 @@ fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         // SAFETY: fcntl(2) with an integer argument on an open file descriptor.
         nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) })
     };
+    args.wait()?;
     clock.time("watch", "fcntl", || notify(mask))?;
     if args.remove {
         clock.time("unwatch", "fcntl", || notify(0))?;
@@ -163,9 +170,9 @@ impl Clock {
         syscall: &str,
         call: impl FnOnce() -> nix::Result<T>,
     ) -> anyhow::Result<T> {
-        let start_ns = monotonic_ns()?;
+        let start_ns = task::monotonic_ns()?;
         let outcome = call();
-        let end_ns = monotonic_ns()?;
+        let end_ns = task::monotonic_ns()?;
         let outcome = outcome.with_context(|| step.to_owned())?;
         let timed = TimedCall {
             step: step.to_owned(),
@@ -180,11 +187,4 @@ impl Clock {
         std::io::stdout().flush()?;
         Ok(outcome)
     }
-}
-
-fn monotonic_ns() -> anyhow::Result<u64> {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    Ok(u64::try_from(
-        time.tv_sec() * 1_000_000_000 + time.tv_nsec(),
-    )?)
 }

@@ -1,0 +1,24 @@
+//! Probes on the spinlock functions themselves, for a guest with one vCPU and never for a host:
+//! each of these functions runs millions of times a second, and patching them while another
+//! vCPU executes them has crashed emulated guests. Only a task inside a walk is looked at.
+
+#![no_std]
+#![no_main]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "bounded by the check before it, and a checked conversion is one more branch to verify"
+)]
+
+mod holds;
+mod slow;
+mod walker;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

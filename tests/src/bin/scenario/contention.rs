@@ -1,0 +1,163 @@
+//! Who waited for the walk's locks, where and for how long.
+
+use std::{collections::BTreeSet, path::Path};
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, TimedCall, background::Background, workload};
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks::Checks,
+    detector::{Detector, Ended, nothing_lost},
+    incident::{self, Incident, Waiter},
+    kernel,
+};
+
+/// Children that exist: a walk of more than 3 ms in instruction time, and few seconds to make them.
+pub const FILES_COUNT: u64 = 60_000;
+
+/// Thresholds that fit such a walk.
+pub const OPTIONS: &[&str] = &[
+    "--walk-threshold",
+    "200us",
+    "--incident-threshold",
+    "400us",
+    "--wait-threshold",
+    "100us",
+    "--stall-threshold",
+    "300us",
+];
+
+/// Watches, one after another.
+const WATCHES_COUNT: usize = 3;
+
+/// A walk on CPU 0 while threads on the other three look up new names in the directory.
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
+    let seen = observe(checks, &dir)?;
+    for call in &seen.calls {
+        let incident = incident::of_call(checks, &seen.incidents, call)?;
+        checks.equal("path", incident.walk.path.as_deref(), dir.to_str());
+        waiters_are_right(checks, incident, &seen.lookers);
+        the_call_is_right(checks, incident, call);
+    }
+    Ok(())
+}
+
+/// What came out of some walks under contention.
+pub struct Seen {
+    pub calls: Vec<TimedCall>,
+    pub incidents: Vec<Incident>,
+    pub lookers: Vec<Account>,
+    pub ended: Ended,
+}
+
+/// Walks with lookers on the other CPUs, all of it seen by the detector.
+pub fn observe(checks: &mut Checks, dir: &Path) -> anyhow::Result<Seen> {
+    let path = dir.to_str().context("a path of ours")?;
+    let mut detector = Detector::start(OPTIONS)?;
+    let lookers = Background::start(&[
+        "lookup",
+        "--dir",
+        path,
+        "--priority",
+        "5",
+        "--cpus",
+        "1,2,3",
+        "--threshold",
+        "100us",
+    ])?;
+    let mut calls = Vec::new();
+    for _ in 0..WATCHES_COUNT {
+        calls.extend(workload::watch(dir, &["--cpu", "0"])?);
+        detector.wait_for("incident", |line| line["type"] == "incident")?;
+    }
+    let lookers: Vec<Account> = lookers.stop()?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let incidents = ended.incidents()?;
+    checks.equal("incidents", incidents.len(), WATCHES_COUNT);
+    Ok(Seen {
+        calls,
+        incidents,
+        lookers,
+        ended,
+    })
+}
+
+/// Every waiter is one of the lookers, waited for the directory's `d_lock` as long as its own lookup
+/// took; and every long lookup has its waiter.
+pub fn waiters_are_right(checks: &mut Checks, incident: &Incident, lookers: &[Account]) {
+    let cpus: BTreeSet<_> = incident.waiters.iter().map(|waiter| waiter.cpu).collect();
+    checks.that(
+        "waiters on at least two CPUs",
+        cpus.len() >= 2,
+        format!("{cpus:?}"),
+    );
+    for waiter in &incident.waiters {
+        let Some(looker) = lookers.iter().find(|looker| looker.tid == waiter.tid) else {
+            checks.that("each waiter is a looker", false, format!("{waiter:?}"));
+            continue;
+        };
+        checks.equal("lock", waiter.lock.as_str(), "d_lock");
+        checks.equal("comm", waiter.comm.as_str(), "workload");
+        checks.equal("cpu", usize::try_from(waiter.cpu).ok(), looker.cpu);
+        let is_lookup = |frame: &String| {
+            ["d_alloc", "legitimize", "lockref", "lookup"]
+                .iter()
+                .any(|part| frame.contains(part))
+        };
+        checks.that(
+            "the stack says that it was looking something up",
+            waiter.stack.iter().any(is_lookup),
+            format!("{:?}", waiter.stack),
+        );
+    }
+    for looker in lookers {
+        agrees_with_its_lookups(checks, incident, looker);
+    }
+}
+
+fn agrees_with_its_lookups(checks: &mut Checks, incident: &Incident, looker: &Account) {
+    let waits: Vec<&Waiter> = incident
+        .waiters
+        .iter()
+        .filter(|waiter| waiter.tid == looker.tid)
+        .collect();
+    let walk = incident.walk.span();
+    let mut explained_count = 0;
+    for lookup in looker.slow.iter().filter(|lookup| lookup.overlaps(&walk)) {
+        // One lookup may wait twice: for a reference, and to become a child.
+        let inside: Vec<_> = waits
+            .iter()
+            .filter(|wait| lookup.contains(&wait.span()))
+            .collect();
+        explained_count += inside.len();
+        let waited_ns: u64 = inside.iter().map(|wait| wait.wait_ns).sum();
+        let lookup_ns = lookup.length_ns();
+        checks.that(
+            "a long lookup is explained by its waits",
+            lookup_ns.abs_diff(waited_ns) <= (lookup_ns / 5).max(100_000),
+            format!("lookup of {lookup_ns} ns, waits of {waited_ns} ns"),
+        );
+    }
+    checks.equal("each wait is within a lookup", explained_count, waits.len());
+}
+
+fn the_call_is_right(checks: &mut Checks, incident: &Incident, call: &TimedCall) {
+    checks.equal(
+        "mask",
+        incident.walk.mask.as_deref(),
+        Some("IN_MODIFY|IN_OPEN"),
+    );
+    let syscall_ns = incident.walk.syscall_ns.unwrap_or(0);
+    checks.that(
+        "the system call's time is between the walk's and the caller's own",
+        (incident.walk.walk_ns..=call.call_ns()).contains(&syscall_ns),
+        format!(
+            "walk {} ns, system call {syscall_ns} ns, its caller says {} ns",
+            incident.walk.walk_ns,
+            call.call_ns()
+        ),
+    );
+}

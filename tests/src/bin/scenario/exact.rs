@@ -1,0 +1,62 @@
+//! The holds that `fslockup` derives, against probes on the lock functions themselves.
+
+use anyhow::Context as _;
+use fslockup_tests::workload;
+use fslockup_tests_ebpf::HOLDS_KEPT;
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks::Checks,
+    detector::{Detector, nothing_lost},
+    incident, kernel,
+    negative_flood::LARGE_COUNT,
+    truth::Truth,
+};
+
+const WATCHES_COUNT: usize = 3;
+
+/// A child's own lock is held for much less, the walk's for much longer.
+const HOLD_THRESHOLD_NS: u64 = 100_000;
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::flooded_dir(LARGE_COUNT)?;
+    let detector =
+        Detector::start(&["--walk-threshold", "200us", "--incident-threshold", "200us"])?;
+    let mut truth = Truth::of_holds(&detector.facts, HOLD_THRESHOLD_NS)?;
+    let mut calls = Vec::new();
+    for _ in 0..WATCHES_COUNT {
+        calls.extend(workload::watch(&dir, &[])?);
+    }
+    let (exact, count) = truth.holds()?;
+    drop(truth);
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    checks.that(
+        "exact holds were seen, and none left out",
+        count > 0 && count <= u64::from(HOLDS_KEPT),
+        format!("{count}"),
+    );
+    let incidents = ended.incidents()?;
+    checks.equal("incidents", incidents.len(), WATCHES_COUNT);
+    for call in &calls {
+        let incident = incident::of_call(checks, &incidents, call)?;
+        for lock in ["i_lock", "d_lock"] {
+            let derived = incident.hold_of_walker(lock).context(lock)?;
+            let addr = derived.lock_addr.as_deref().context("no address")?;
+            let own: Vec<_> = exact
+                .iter()
+                .filter(|hold| hold.tid == u64::from(call.pid))
+                .filter(|hold| format!("{:#018x}", hold.lock_addr) == addr)
+                .collect();
+            checks.equal(format!("exact holds of {lock}"), own.len(), 1);
+            let Some(hold) = own.first() else { continue };
+            let exact_ns = hold.end_ns - hold.start_ns;
+            checks.that(
+                format!("the derived hold of {lock} is right"),
+                derived.hold_ns.abs_diff(exact_ns) <= (exact_ns / 50).max(50_000),
+                format!("derived {} ns, exact {exact_ns} ns", derived.hold_ns),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Contention on another directory's lock while a walk runs: it is not the walk's doing.
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, background::Background, workload};
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks::Checks,
+    detector::{Detector, nothing_lost},
+    incident::{self, Incident},
+    kernel,
+    two_walks::OPTIONS,
+};
+
+const CHILDREN_COUNT: u64 = 60_000;
+
+/// Files in the other directory: seeking past them takes milliseconds under emulation.
+const FILES_COUNT: u64 = 40_000;
+
+/// The other lock is not held all the time: watched again until both happened at once.
+const ROUNDS_MAX: usize = 20;
+
+/// A wait that `fslockup` surely took note of.
+const OTHER_WAIT_NS: u64 = 1_000_000;
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::new_dir("other-lock")?;
+    workload::flood(&dir, CHILDREN_COUNT, 9)?;
+    let path = dir.to_str().context("a path of ours")?;
+    let other = kernel::ramfs_dir(FILES_COUNT)?;
+    let other = other.to_str().context("a path of ours")?;
+    let mut detector = Detector::start(OPTIONS)?;
+    let files = FILES_COUNT.to_string();
+    let seekers = Background::start(&["seek", "--dir", other, "--to", &files, "--cpus", "1"])?;
+    let lookers = Background::start(&["lookup", "--dir", path, "--cpus", "2"])?;
+    let others = Background::start(&["lookup", "--dir", other, "--cpus", "3"])?;
+    // Kept from running by waits for the other lock, not by the walk.
+    let sleepers = Background::start(&[
+        "sleepers",
+        "--cpus",
+        "3",
+        "--period",
+        "500us",
+        "--priority",
+        "10",
+    ])?;
+    let mut calls = Vec::new();
+    for _ in 0..ROUNDS_MAX {
+        calls.extend(workload::watch(&dir, &["--cpu", "0"])?);
+        detector.wait_for("incident", |line| line["type"] == "incident")?;
+    }
+    let sleepers: Vec<Account> = sleepers.stop()?;
+    let others: Vec<Account> = others.stop()?;
+    let lookers: Vec<Account> = lookers.stop()?;
+    seekers.stop::<Account>()?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let incidents = ended.incidents()?;
+    checks.equal("incidents", incidents.len(), ROUNDS_MAX);
+    let (mut other_waits_count, mut waits_count) = (0, 0);
+    for call in &calls {
+        let incident = incident::of_call(checks, &incidents, call)?;
+        only_of_the_walk(checks, incident, call.pid, &lookers, &sleepers);
+        let walk = incident.walk.span();
+        other_waits_count += others
+            .iter()
+            .flat_map(|account| &account.slow)
+            .filter(|lookup| lookup.length_ns() >= OTHER_WAIT_NS && lookup.overlaps(&walk))
+            .count();
+        waits_count += incident.waiters.len();
+    }
+    checks.that(
+        "somebody waited for the other lock during a walk",
+        other_waits_count > 0,
+        format!("{other_waits_count} waits in {ROUNDS_MAX} walks"),
+    );
+    checks.that(
+        "somebody waited for the walk's lock",
+        waits_count > 0,
+        format!("{waits_count} waits in {ROUNDS_MAX} walks"),
+    );
+    Ok(())
+}
+
+fn only_of_the_walk(
+    checks: &mut Checks,
+    incident: &Incident,
+    walker: u32,
+    lookers: &[Account],
+    sleepers: &[Account],
+) {
+    for waiter in &incident.waiters {
+        checks.that(
+            "each waiter waited for the walk's lock",
+            lookers.iter().any(|looker| looker.tid == waiter.tid),
+            format!("{waiter:?}"),
+        );
+    }
+    for hold in &incident.holds {
+        checks.that(
+            "each hold is of the walk's locks",
+            ["i_lock", "d_lock"].contains(&hold.lock.as_str()),
+            format!("{hold:?}"),
+        );
+    }
+    for stall in &incident.stalls {
+        let is_behind_it = stall.behind_tid == walker
+            || lookers.iter().any(|looker| looker.tid == stall.behind_tid);
+        let is_sleeper = sleepers.iter().any(|sleeper| sleeper.tid == stall.tid);
+        checks.that(
+            "each stall is the walk's doing",
+            is_behind_it && !is_sleeper,
+            format!("{stall:?}"),
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Who was kept from running, held against sleepers that know when they should have run.
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, Span, background::Background, workload};
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks::Checks,
+    contention::{FILES_COUNT, OPTIONS},
+    detector::{Detector, nothing_lost},
+    incident::{self, Incident, Stall},
+    kernel,
+};
+
+const WALKER_CPU: usize = 0;
+const WAITER_CPU: usize = 1;
+const UNTOUCHED_CPU: usize = 3;
+
+/// Half as long again as the threshold of [`OPTIONS`]: a delay of this length must be reported.
+const SURELY_REPORTED_NS: u64 = 450_000;
+
+/// Sleepers on the walker's CPU, on a waiter's CPU and on one that has nothing to do with it.
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let seen = observe(checks)?;
+    let waiter_tid = seen.lookers.first().context("the looker's account")?.tid;
+    for (incident, pid) in &seen.incidents {
+        each_is_a_delay(checks, incident, &seen.sleepers, *pid, waiter_tid);
+        each_delay_is_there(checks, incident, &seen.sleepers);
+    }
+    Ok(())
+}
+
+/// Where spinlocks sleep, a walk and a wait for it keep nobody from running.
+pub fn rt(checks: &mut Checks) -> anyhow::Result<()> {
+    let seen = observe(checks)?;
+    for (incident, _) in &seen.incidents {
+        checks.that(
+            "there is a sleeping waiter",
+            !incident.waiters.is_empty()
+                && incident.waiters.iter().all(|waiter| waiter.is_sleeping),
+            format!("{:?}", incident.waiters),
+        );
+        checks.that(
+            "no stall is claimed",
+            incident.stalls.is_empty() && incident.impact.tasks_stalled_count == 0,
+            format!("{:?}", incident.stalls),
+        );
+    }
+    // The truth behind it: the sleepers ran through it all.
+    let walks: Vec<_> = seen
+        .incidents
+        .iter()
+        .map(|(incident, _)| incident.walk.span())
+        .collect();
+    for sleeper in &seen.sleepers {
+        let late: Vec<_> = sleeper
+            .slow
+            .iter()
+            .filter(|late| late.length_ns() >= SURELY_REPORTED_NS)
+            .filter(|late| walks.iter().any(|walk| walk.overlaps(late)))
+            .collect();
+        checks.that(
+            format!(
+                "the sleeper on CPU {:?} was not kept from running",
+                sleeper.cpu
+            ),
+            late.is_empty() && sleeper.times_count > 0,
+            format!("{late:?} of {} sleeps", sleeper.times_count),
+        );
+    }
+    Ok(())
+}
+
+struct Seen {
+    /// Each with the watching process.
+    incidents: Vec<(Incident, u32)>,
+    sleepers: Vec<Account>,
+    lookers: Vec<Account>,
+}
+
+fn observe(checks: &mut Checks) -> anyhow::Result<Seen> {
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
+    let path = dir.to_str().context("a path of ours")?;
+    let mut detector = Detector::start(OPTIONS)?;
+    let lookers = Background::start(&[
+        "lookup",
+        "--dir",
+        path,
+        "--cpus",
+        &WAITER_CPU.to_string(),
+        "--threshold",
+        "100us",
+    ])?;
+    // Their priority lets them run the moment that their CPU can.
+    let sleepers = Background::start(&[
+        "sleepers",
+        "--cpus",
+        &format!("{WALKER_CPU},{WAITER_CPU},{UNTOUCHED_CPU}"),
+        "--period",
+        "500us",
+        "--priority",
+        "10",
+        "--threshold",
+        "100us",
+    ])?;
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.extend(workload::watch(&dir, &["--cpu", &WALKER_CPU.to_string()])?);
+        detector.wait_for("incident", |line| line["type"] == "incident")?;
+    }
+    let sleepers: Vec<Account> = sleepers.stop()?;
+    let lookers: Vec<Account> = lookers.stop()?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let found = ended.incidents()?;
+    checks.equal("incidents", found.len(), calls.len());
+    let mut incidents = Vec::new();
+    for call in &calls {
+        let incident = incident::of_call(checks, &found, call)?;
+        incidents.push((incident.clone(), call.pid));
+    }
+    Ok(Seen {
+        incidents,
+        sleepers,
+        lookers,
+    })
+}
+
+/// Nothing is invented: each stall of a sleeper is a delay of its own, behind the right task.
+fn each_is_a_delay(
+    checks: &mut Checks,
+    incident: &Incident,
+    sleepers: &[Account],
+    walker_tid: u32,
+    waiter_tid: u32,
+) {
+    let walk = incident.walk.span();
+    for cpu in [WALKER_CPU, WAITER_CPU] {
+        let of_cpu = incident.stalls.iter().filter(|stall| {
+            sleepers
+                .iter()
+                .any(|sleeper| sleeper.tid == stall.tid && sleeper.cpu == Some(cpu))
+        });
+        checks.that(
+            format!("the sleeper on CPU {cpu} was kept from running"),
+            of_cpu.count() >= 1,
+            format!("{:?}", incident.stalls),
+        );
+    }
+    for stall in &incident.stalls {
+        let Some(sleeper) = sleepers.iter().find(|sleeper| sleeper.tid == stall.tid) else {
+            continue;
+        };
+        let own = sleeper
+            .slow
+            .iter()
+            .filter(|late| late.overlaps(&walk))
+            .find(|late| agree(late, stall));
+        checks.that(
+            "a stall agrees with the sleeper's own measurement",
+            own.is_some(),
+            format!("{stall:?}, its own {:?}", overlapping(sleeper, &walk)),
+        );
+        let behind = match sleeper.cpu {
+            Some(WALKER_CPU) => Some(("walk", walker_tid)),
+            Some(WAITER_CPU) => Some(("wait", waiter_tid)),
+            _ => None,
+        };
+        checks.equal(
+            "what it was behind",
+            Some((stall.behind.as_str(), stall.behind_tid)),
+            behind,
+        );
+    }
+}
+
+/// Nothing is missed: each long delay of a sleeper during the walk is among the stalls.
+fn each_delay_is_there(checks: &mut Checks, incident: &Incident, sleepers: &[Account]) {
+    let walk = incident.walk.span();
+    for sleeper in sleepers {
+        for late in overlapping(sleeper, &walk) {
+            if late.length_ns() < SURELY_REPORTED_NS {
+                continue;
+            }
+            let found = incident
+                .stalls
+                .iter()
+                .any(|stall| stall.tid == sleeper.tid && agree(&late, stall));
+            checks.that(
+                format!("a delay on CPU {:?} is reported", sleeper.cpu),
+                found,
+                format!("{late:?} of tid {}", sleeper.tid),
+            );
+        }
+    }
+}
+
+fn overlapping(sleeper: &Account, walk: &Span) -> Vec<Span> {
+    let slow = sleeper.slow.iter().filter(|late| late.overlaps(walk));
+    slow.copied().collect()
+}
+
+/// Within 20 %, or what an interrupt and a context switch take.
+fn agree(late: &Span, stall: &Stall) -> bool {
+    let own_ns = late.length_ns();
+    own_ns.abs_diff(stall.runq_delay_ns) <= (own_ns / 5).max(50_000)
+}

@@ -1,0 +1,130 @@
+//! Two directories watched at once on two CPUs: nobody who waits for one is charged to the other.
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, TimedCall, background::Background, task, workload};
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks::Checks,
+    detector::{Detector, nothing_lost},
+    incident::{self, Incident},
+    kernel,
+};
+
+/// Long enough, some 5 ms under emulation, for both to run at once.
+const CHILDREN_COUNT: u64 = 60_000;
+
+/// A busy host can run the two one after the other; then they are watched again.
+const ROUNDS_MAX: usize = 20;
+
+/// Thresholds below what a short walk under emulation does.
+pub const OPTIONS: &[&str] = &[
+    "--walk-threshold",
+    "1ms",
+    "--incident-threshold",
+    "1ms",
+    "--wait-threshold",
+    "100us",
+    "--stall-threshold",
+    "1ms",
+];
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let sides = [Side::prepare("one", 0, 2)?, Side::prepare("two", 1, 3)?];
+    let mut detector = Detector::start(OPTIONS)?;
+    let lookers = [sides[0].look_up()?, sides[1].look_up()?];
+    let mut rounds: Vec<[TimedCall; 2]> = Vec::new();
+    let mut is_done = false;
+    while !is_done && rounds.len() < ROUNDS_MAX {
+        let calls = watch_both(&sides)?;
+        let mut incidents = Vec::new();
+        for _ in &calls {
+            let line = detector.wait_for("incident", |line| line["type"] == "incident")?;
+            incidents.push(serde_json::from_value::<Incident>(line)?);
+        }
+        is_done = incidents[0].walk.span().overlaps(&incidents[1].walk.span())
+            && incidents.iter().all(|found| !found.waiters.is_empty());
+        rounds.push(calls);
+    }
+    checks.that(
+        "both walks ran at once, with waiters",
+        is_done,
+        format!("{} rounds", rounds.len()),
+    );
+    let [one, two] = lookers;
+    let lookers: [Vec<Account>; 2] = [one.stop()?, two.stop()?];
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let incidents = ended.incidents()?;
+    checks.equal("incidents", incidents.len(), 2 * rounds.len());
+    for (side, of_side) in sides.iter().enumerate() {
+        for call in rounds.iter().map(|calls| &calls[side]) {
+            let incident = incident::of_call(checks, &incidents, call)?;
+            checks.equal("path", incident.walk.path.as_deref(), Some(of_side.path()?));
+            no_cross_talk(checks, incident, call.pid, &lookers[side]);
+        }
+    }
+    Ok(())
+}
+
+/// A directory, who watches it, who looks up names in it.
+struct Side {
+    dir: std::path::PathBuf,
+    watch_cpu: usize,
+    lookup_cpu: usize,
+}
+
+impl Side {
+    fn prepare(name: &str, watch_cpu: usize, lookup_cpu: usize) -> anyhow::Result<Self> {
+        let dir = kernel::new_dir(&format!("two-walks-{name}"))?;
+        workload::flood(&dir, CHILDREN_COUNT, 7)?;
+        Ok(Self {
+            dir,
+            watch_cpu,
+            lookup_cpu,
+        })
+    }
+
+    fn path(&self) -> anyhow::Result<&str> {
+        self.dir.to_str().context("a path of ours")
+    }
+
+    fn look_up(&self) -> anyhow::Result<Background> {
+        let cpu = self.lookup_cpu.to_string();
+        Background::start(&["lookup", "--dir", self.path()?, "--cpus", &cpu])
+    }
+}
+
+fn watch_both(sides: &[Side; 2]) -> anyhow::Result<[TimedCall; 2]> {
+    // Time to start two processes.
+    let at_ns = (task::monotonic_ns()? + 200_000_000).to_string();
+    let watch = |side: &Side| -> anyhow::Result<TimedCall> {
+        let cpu = side.watch_cpu.to_string();
+        let calls = workload::watch(&side.dir, &["--cpu", &cpu, "--at-ns", &at_ns])?;
+        calls.into_iter().next().context("no call")
+    };
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| watch(&sides[0]));
+        let two = watch(&sides[1])?;
+        let one = one.join().ok().context("a thread panicked")??;
+        Ok([one, two])
+    })
+}
+
+fn no_cross_talk(checks: &mut Checks, incident: &Incident, walker: u32, lookers: &[Account]) {
+    let is_own = |tid: u32| tid == walker || lookers.iter().any(|looker| looker.tid == tid);
+    for waiter in &incident.waiters {
+        checks.that(
+            "each waiter belongs to this directory",
+            is_own(waiter.tid),
+            format!("{waiter:?}"),
+        );
+    }
+    for stall in &incident.stalls {
+        checks.that(
+            "each stall is behind somebody of this directory",
+            is_own(stall.behind_tid),
+            format!("{stall:?}"),
+        );
+    }
+}
