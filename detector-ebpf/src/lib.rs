@@ -328,8 +328,8 @@ pub mod count {
     pub const UNMATCHED_EXITS: u32 = 4;
     /// Entries that found their task already inside a walk: the earlier exit was not seen.
     pub const MISSED_EXITS: u32 = 5;
-    /// Waits that no record was made of, because this CPU was just writing one.
-    pub const WAITS_UNSEEN: u32 = 6;
+    /// Waits over the threshold that no record was made of, because this CPU was just writing one.
+    pub const WAITS_UNTOLD: u32 = 6;
     /// Waits lost because the map of sleeping waiters was full.
     pub const WAITERS_FULL: u32 = 7;
     /// Tasks that came to run during or after a walk before the scheduler's clock was compared.

@@ -104,10 +104,6 @@ fn begin(lock_addr: u64) {
     // SAFETY: the element is this CPU's own. An interrupt that waits in the middle of this takes
     // and gives back a place before it returns.
     let cpu = unsafe { &mut *cpu };
-    if cpu.writers_count != 0 {
-        counters::add_one(count::WAITS_UNSEEN);
-        return;
-    }
     let mut free = 0;
     for (index, waiting) in cpu.waiting.iter().enumerate() {
         if waiting.lock_addr == 0 {
@@ -123,9 +119,6 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
     let Some(state) = cpu::this() else { return };
     // SAFETY: the element is this CPU's own.
     let cpu = unsafe { &mut *state };
-    if cpu.writers_count != 0 {
-        return;
-    }
     for waiting in &mut cpu.waiting {
         if waiting.lock_addr == lock_addr {
             let began = *waiting;
@@ -143,7 +136,11 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
                         kind: section::WAIT,
                     },
                 );
-                report(ctx, wait_how::SPIN, &began, end_ns);
+                if cpu.writers_count == 0 {
+                    report(ctx, wait_how::SPIN, &began, end_ns);
+                } else {
+                    counters::add_one(count::WAITS_UNTOLD);
+                }
             }
             return;
         }

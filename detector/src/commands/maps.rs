@@ -127,7 +127,7 @@ impl Maps {
             unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
             missed_exits_count: sum(count::MISSED_EXITS)?,
             skipped_count: 0,
-            waits_unseen_count: sum(count::WAITS_UNSEEN)?,
+            waits_untold_count: sum(count::WAITS_UNTOLD)?,
             waiters_full_count: sum(count::WAITERS_FULL)?,
             stalls_untimed_count: sum(count::STALLS_UNTIMED)?,
             calls_full_count: sum(count::CALLS_FULL)?,

@@ -170,7 +170,7 @@ fn lost() -> Case {
             end_ns: 2_000 * MS,
             walks_count: 1,
             ring_full_count: 6,
-            waits_unseen_count: 3,
+            waits_untold_count: 3,
             ..Counts::default()
         }),
     ];

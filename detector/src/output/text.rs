@@ -7,15 +7,10 @@ use crate::{
     escape::escape,
     incident::mask_names,
     pipeline::{Finding, Session, Summary, SyscallFinding, WalkFinding},
-    probes::WALK,
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
     let attached = &session.attached;
-    let walk = attached.probes.iter().find(|probe| probe.probe == WALK);
-    let targets: Vec<_> = walk
-        .map(|walk| walk.targets.iter().map(ToString::to_string).collect())
-        .unwrap_or_default();
     writeln!(
         to,
         "{} {}: walks of {} and more are reported, incidents from {} on",
@@ -24,7 +19,6 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
         duration::text(session.walk_threshold_ns),
         duration::text(session.incident_threshold_ns),
     )?;
-    writeln!(to, "    seen through {}", targets.join(", "))?;
     for missing in &attached.missing {
         write!(to, "    not seen: {}", missing.lost)?;
         for refused in &missing.refused {

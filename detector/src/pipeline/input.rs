@@ -137,9 +137,9 @@ pub struct Counts {
     /// Runs of the programs that the kernel left out, entries or exits.
     #[serde(default)]
     pub skipped_count: u64,
-    /// Waits that were not seen, because their CPU was just writing a record.
+    /// Waits that left no record, because their CPU was just writing one.
     #[serde(default)]
-    pub waits_unseen_count: u64,
+    pub waits_untold_count: u64,
     /// Waits lost because the map of sleeping waiters was full.
     #[serde(default)]
     pub waiters_full_count: u64,
@@ -159,7 +159,7 @@ impl Counts {
             + self.walks_full_count
             + self.missed_exits_count
             + self.skipped_count
-            + self.waits_unseen_count
+            + self.waits_untold_count
             + self.waiters_full_count
             + self.stalls_untimed_count
             + self.calls_full_count

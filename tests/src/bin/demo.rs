@@ -1,5 +1,5 @@
-//! The whole story on one screen: a flood of lookups, a watch, the walk that `fslockup` caught.
-//! Runs in a guest: `just demo`.
+//! The whole story on one screen: a flood of lookups, a watch, and what `fslockup` tells of the
+//! freeze. Runs in a guest: `just demo`.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -8,14 +8,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use fslockup_tests::workload;
+use fslockup_tests::{Account, background::Background, workload};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
 const DIR: &str = "/mnt/disk/spool";
-const COUNT: u64 = 300_000;
+const COUNT: u64 = 600_000;
 
 fn main() -> anyhow::Result<()> {
     let mut detector = Command::new("fslockup")
@@ -34,7 +34,11 @@ fn main() -> anyhow::Result<()> {
     println!("\n# a program looks up names that do not exist, over and over");
     println!("$ workload flood --dir {DIR} --count {COUNT}");
     print!("{}", workload::flood(dir, COUNT, 1)?);
-    println!("\n# another one puts a watch on that directory\n$ workload watch --dir {DIR}");
+    println!("\n# others use the directory, each on its CPU");
+    let lookups = ["lookup", "--dir", DIR, "--cpus", "0,1,2"];
+    println!("$ workload {} &", lookups.join(" "));
+    let lookups = Background::start(&lookups)?;
+    println!("\n# another one puts a watch on it\n$ workload watch --dir {DIR}");
     for call in workload::watch(dir, &[])? {
         println!(
             "{} returned after {} µs\n",
@@ -42,6 +46,7 @@ fn main() -> anyhow::Result<()> {
             call.call_ns() / 1_000
         );
     }
+    lookups.stop::<Account>()?;
     end(&detector)?;
     for line in lines {
         println!("{}", line?);
