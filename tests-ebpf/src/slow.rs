@@ -5,7 +5,7 @@ use aya_ebpf::{macros::fentry, programs::FEntryContext};
 use crate::walker::{is_walker, now_ns};
 
 /// Clock readings of one burn at most: the verifier follows each of them.
-const READINGS_MAX: u32 = 2_000;
+const READINGS_MAX: u32 = 6_000;
 
 /// How long `burn` burns.
 #[unsafe(no_mangle)]

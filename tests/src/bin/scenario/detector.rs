@@ -160,19 +160,31 @@ impl Ended {
     }
 }
 
-/// As [`nothing_lost`], where locks are fought for: a wait that begins while its CPU is just inside
-/// one of the programs can't be taken note of, which is counted and rare.
+/// What can be lost where locks are fought for: a wait or a switch that comes while its CPU is just
+/// inside one of the programs, or that the kernel's own account leaves untimed. Rare, and counted.
+const RARELY_LOST: &[&str] = &[
+    "skipped_count",
+    "waits_untold_count",
+    "stalls_untimed_count",
+];
+
+/// As [`nothing_lost`], where locks are fought for.
 pub fn little_lost(checks: &mut Checks, ended: &Ended) {
     ended_well(checks, ended);
     let summary = ended.summary().cloned().unwrap_or_default();
-    let lost = |name: &str| summary["lost"][name].as_u64();
-    let rare = lost("waits_unseen_count")
-        .zip(lost("skipped_count"))
-        .map(|(unseen, skipped)| unseen + skipped);
+    let rare: Option<u64> = RARELY_LOST
+        .iter()
+        .map(|name| summary["lost"][name].as_u64())
+        .sum();
+    let waits: u64 = summary["records"]["waits"]
+        .as_object()
+        .into_iter()
+        .flat_map(|fates| fates.values().filter_map(Value::as_u64))
+        .sum();
     checks.that(
-        "next to no wait came at the wrong moment",
-        rare.is_some_and(|count| count <= 4),
-        format!("{}", summary["lost"]),
+        "next to nothing came at the wrong moment",
+        rare.is_some_and(|count| count <= 4 + waits / 20),
+        format!("{} of {waits} waits", summary["lost"]),
     );
     checks.equal(
         "nothing else was lost",

@@ -169,7 +169,6 @@ pub fn first_of_call<'a>(
     let incident = within(incidents, call)
         .min_by_key(|incident| incident.walk.start_ns)
         .with_context(|| format!("none of {incidents:?} is within {call:?}"))?;
-    checks.equal("its walker", incident.walk.tid, call.pid);
     checks.equal(
         "its trigger",
         incident.walk.trigger.as_deref(),
@@ -186,5 +185,6 @@ fn within<'a>(incidents: &'a [Incident], call: &TimedCall) -> impl Iterator<Item
     };
     incidents
         .iter()
+        .filter(move |incident| incident.walk.tid == call.pid)
         .filter(move |incident| whole.contains(&incident.walk.span()))
 }
