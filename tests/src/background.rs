@@ -47,6 +47,24 @@ impl Background {
         Ok(background)
     }
 
+    /// A task on a CPU of its own that wakes up ten times in a millisecond. In instruction time QEMU
+    /// gives each CPU a turn until the next timer is due: so no CPU of the guest is away for longer.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn metronome(cpu: usize) -> anyhow::Result<Self> {
+        let cpu = cpu.to_string();
+        Self::start(&[
+            "sleepers",
+            "--cpus",
+            &cpu,
+            "--period",
+            "100us",
+            "--priority",
+            "20",
+        ])
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

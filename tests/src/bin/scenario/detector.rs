@@ -160,12 +160,37 @@ impl Ended {
     }
 }
 
+/// As [`nothing_lost`], where locks are fought for: a wait that begins while its CPU is just inside
+/// one of the programs can't be taken note of, which is counted and rare.
+pub fn little_lost(checks: &mut Checks, ended: &Ended) {
+    ended_well(checks, ended);
+    let summary = ended.summary().cloned().unwrap_or_default();
+    let lost = |name: &str| summary["lost"][name].as_u64();
+    let rare = lost("waits_unseen_count")
+        .zip(lost("skipped_count"))
+        .map(|(unseen, skipped)| unseen + skipped);
+    checks.that(
+        "next to no wait came at the wrong moment",
+        rare.is_some_and(|count| count <= 4),
+        format!("{}", summary["lost"]),
+    );
+    checks.equal(
+        "nothing else was lost",
+        summary["lost_count"].as_u64(),
+        rare,
+    );
+}
+
 /// The summary is there and counts no loss.
 pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
-    checks.equal("exit code", ended.code, Some(0));
-    checks.equal("stderr", ended.stderr.as_str(), "");
+    ended_well(checks, ended);
     let lost = ended.summary().map(|summary| summary["lost_count"].clone());
     checks.equal("records lost", lost, Some(Value::from(0)));
+}
+
+fn ended_well(checks: &mut Checks, ended: &Ended) {
+    checks.equal("exit code", ended.code, Some(0));
+    checks.equal("stderr", ended.stderr.as_str(), "");
     let bad = ended
         .summary()
         .map(|summary| summary["bad_records_count"].clone());

@@ -106,11 +106,10 @@ impl Incident {
     /// Claims that hold of every incident, whatever happened.
     pub fn is_sound(&self, checks: &mut Checks) {
         checks.equal(
-            "path and walk are named, the severity is one of three",
+            "its severity is one of three",
             ["info", "warning", "critical"].contains(&self.severity.as_str()),
             true,
         );
-        checks.equal("records lost before it", self.lost_count, 0);
         let walk = self.walk.span();
         for waiter in &self.waiters {
             // The walk held the lock from the end of its own wait.
@@ -155,17 +154,20 @@ pub fn of_call<'a>(
     incidents: &'a [Incident],
     call: &TimedCall,
 ) -> anyhow::Result<&'a Incident> {
-    let whole = Span {
-        start_ns: call.start_ns,
-        end_ns: call.end_ns,
-    };
-    let inside: Vec<_> = incidents
-        .iter()
-        .filter(|incident| whole.contains(&incident.walk.span()))
-        .collect();
-    checks.equal("incidents within the system call", inside.len(), 1);
-    let incident = inside
-        .first()
+    let incident = first_of_call(checks, incidents, call)?;
+    let inside = within(incidents, call).count();
+    checks.equal("incidents within the system call", inside, 1);
+    Ok(incident)
+}
+
+/// The first of them: 5.10.223 walks twice for some watches.
+pub fn first_of_call<'a>(
+    checks: &mut Checks,
+    incidents: &'a [Incident],
+    call: &TimedCall,
+) -> anyhow::Result<&'a Incident> {
+    let incident = within(incidents, call)
+        .min_by_key(|incident| incident.walk.start_ns)
         .with_context(|| format!("none of {incidents:?} is within {call:?}"))?;
     checks.equal("its walker", incident.walk.tid, call.pid);
     checks.equal(
@@ -175,4 +177,14 @@ pub fn of_call<'a>(
     );
     incident.is_sound(checks);
     Ok(incident)
+}
+
+fn within<'a>(incidents: &'a [Incident], call: &TimedCall) -> impl Iterator<Item = &'a Incident> {
+    let whole = Span {
+        start_ns: call.start_ns,
+        end_ns: call.end_ns,
+    };
+    incidents
+        .iter()
+        .filter(move |incident| whole.contains(&incident.walk.span()))
 }
