@@ -9,6 +9,7 @@
     reason = "bounded by the check before it, and a checked conversion is one more branch to verify"
 )]
 
+mod empty;
 mod holds;
 mod slow;
 mod walker;

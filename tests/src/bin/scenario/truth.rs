@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod,
     maps::Array,
-    programs::{FEntry, FExit},
+    programs::{BtfTracePoint, FEntry, FExit},
 };
 use fslockup_tests_ebpf::{HOLDS_KEPT, Hold};
 use serde_json::Value;
@@ -45,6 +45,21 @@ impl Truth {
         let mut truth = Self::load(0, burn_ns)?;
         truth.attach_walk(facts)?;
         truth.entry("burn", "_raw_spin_lock")?;
+        Ok(truth)
+    }
+
+    /// An empty program on context switches.
+    pub fn of_nothing() -> anyhow::Result<Self> {
+        let mut truth = Self::load(0, 0)?;
+        let program: &mut BtfTracePoint = truth
+            .programs
+            .program_mut("empty")
+            .context("program")?
+            .try_into()?;
+        program
+            .load("sched_switch", &Btf::from_sys_fs()?)
+            .and_then(|()| program.attach().map(drop))
+            .context("tracepoint sched_switch")?;
         Ok(truth)
     }
 
