@@ -19,26 +19,30 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
 /// Writes one record in place. `fill` must set every byte of it.
 #[inline(always)]
 pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) {
-    let Some(cpu) = cpu::this() else { return };
-    count_writers(cpu, 1);
-    match RECORDS.reserve::<T>(0) {
+    write(|| match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             fill(MaybeUninit::as_mut_ptr(&mut entry));
             entry.submit(0);
         }
         None => counters::add_one(count::RING_FULL),
-    }
-    count_writers(cpu, u64::MAX);
+    });
 }
 
 /// Copies a record that is kept elsewhere.
 #[inline(always)]
 pub fn emit_copy<T: Copy + 'static>(record: &T) {
+    write(|| {
+        if RECORDS.output::<T>(record, 0).is_err() {
+            counters::add_one(count::RING_FULL);
+        }
+    });
+}
+
+#[inline(always)]
+fn write(to_ring: impl FnOnce()) {
     let Some(cpu) = cpu::this() else { return };
     count_writers(cpu, 1);
-    if RECORDS.output::<T>(record, 0).is_err() {
-        counters::add_one(count::RING_FULL);
-    }
+    to_ring();
     count_writers(cpu, u64::MAX);
 }
 

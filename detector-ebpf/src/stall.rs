@@ -103,10 +103,10 @@ impl Behind {
 
 #[inline(always)]
 fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
-    let Some(since_ns) = clock::queued_ns(task) else {
-        counters::add_one(count::STALLS_UNTIMED);
-        return;
-    };
+    let queued_ns = clock::queued_ns(task);
+    // A task that was preempted right before it slept has no account of when it was queued
+    // (sched_info_depart in kernel/sched/stats.h): then it is known only that something may be missing.
+    let since_ns = queued_ns.unwrap_or(arm::era_ns());
     // SAFETY: the element is this CPU's own.
     let state = unsafe { &*state };
     let mut behind = Behind {
@@ -120,6 +120,10 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
         behind.consider(&state.ended[index]);
     }
     if behind.total_ns < settings::stall_threshold_ns() || behind.total_ns == 0 {
+        return;
+    }
+    if queued_ns.is_none() {
+        counters::add_one(count::STALLS_UNTIMED);
         return;
     }
     emit(|record: *mut StallRecord| {

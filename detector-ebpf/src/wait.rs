@@ -106,7 +106,7 @@ fn begin(lock_addr: u64) {
     let cpu = unsafe { &mut *cpu };
     let mut free = 0;
     for (index, waiting) in cpu.waiting.iter().enumerate() {
-        if waiting.lock_addr == 0 {
+        if waiting.lock_addr == 0 || waiting.lock_addr == lock_addr {
             free = index;
         }
     }

@@ -104,6 +104,15 @@ pub struct Attached {
     programs: Ebpf,
 }
 
+/// Runs of programs that the kernel left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skipped {
+    /// Of the programs for waits.
+    pub waits_count: u64,
+    /// Of all others.
+    pub others_count: u64,
+}
+
 impl Attached {
     /// How often the kernel left a program out because the same one was already running on that
     /// CPU, in a task that was preempted there (`recursion_misses` in bpf_prog_show_fdinfo, 5.12;
@@ -111,15 +120,20 @@ impl Attached {
     ///
     /// # Errors
     /// When the kernel's account can't be read.
-    pub fn skipped_count(&self) -> std::io::Result<u64> {
-        let mut count = 0;
-        for (_, program) in self.programs.programs() {
+    pub fn skipped(&self) -> std::io::Result<Skipped> {
+        let mut skipped = Skipped::default();
+        for (name, program) in self.programs.programs() {
             // Not loaded: it is not the one that was chosen.
             let Ok(fd) = program.fd() else { continue };
             let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-            count += parse_skipped(&std::fs::read_to_string(fdinfo)?);
+            let count = parse_skipped(&std::fs::read_to_string(fdinfo)?);
+            if name.starts_with("wait_") {
+                skipped.waits_count += count;
+            } else {
+                skipped.others_count += count;
+            }
         }
-        Ok(count)
+        Ok(skipped)
     }
 }
 

@@ -101,8 +101,10 @@ impl Maps {
 
     /// The counters, summed over CPUs.
     pub fn counts(&self) -> io::Result<Counts> {
+        let skipped = self.attached.skipped()?;
         Ok(Counts {
-            skipped_count: self.attached.skipped_count()?,
+            skipped_count: skipped.others_count,
+            waits_skipped_count: skipped.waits_count,
             ..self.counters()?
         })
     }
@@ -127,6 +129,7 @@ impl Maps {
             unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
             missed_exits_count: sum(count::MISSED_EXITS)?,
             skipped_count: 0,
+            waits_skipped_count: 0,
             waits_untold_count: sum(count::WAITS_UNTOLD)?,
             waiters_full_count: sum(count::WAITERS_FULL)?,
             stalls_untimed_count: sum(count::STALLS_UNTIMED)?,

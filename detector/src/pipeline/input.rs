@@ -134,16 +134,21 @@ pub struct Counts {
     pub unmatched_exits_count: u64,
     /// Walks whose exit was not seen.
     pub missed_exits_count: u64,
-    /// Runs of the programs that the kernel left out, entries or exits.
+    /// Runs of the programs that the kernel left out, entries or exits, those for waits not counted.
     #[serde(default)]
     pub skipped_count: u64,
-    /// Waits that left no record, because their CPU was just writing one.
+    /// Runs of the programs for waits that the kernel left out: nearly all are waits for the ring
+    /// buffer itself, seen from inside such a program, and none of them is a loss then.
+    #[serde(default)]
+    pub waits_skipped_count: u64,
+    /// Waits over the threshold that left no record, because their CPU was just writing one.
     #[serde(default)]
     pub waits_untold_count: u64,
     /// Waits lost because the map of sleeping waiters was full.
     #[serde(default)]
     pub waiters_full_count: u64,
-    /// Tasks that came to run before the scheduler's clock was compared: a stall may be missing.
+    /// Tasks that came to run behind a walk or wait and that nobody knows the queueing time of: a
+    /// stall may be missing for each.
     #[serde(default)]
     pub stalls_untimed_count: u64,
     /// System calls lost because too many ran at once.

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, Ended, little_lost},
+    detector::{Detector, Ended, nothing_lost},
     incident::{self, Incident, Waiter},
     kernel,
 };
@@ -79,7 +79,7 @@ pub fn observe(checks: &mut Checks, dir: &Path) -> anyhow::Result<Seen> {
     let lookers: Vec<Account> = lookers.stop()?;
     metronome.stop::<Account>()?;
     let ended = detector.end(Signal::SIGTERM)?;
-    little_lost(checks, &ended);
+    nothing_lost(checks, &ended);
     let incidents = ended.incidents()?;
     checks.equal("incidents", incidents.len(), WATCHES_COUNT);
     Ok(Seen {

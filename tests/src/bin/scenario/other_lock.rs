@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, little_lost},
+    detector::{Detector, nothing_lost},
     incident::{self, Incident},
     kernel,
     two_walks::OPTIONS,
@@ -54,7 +54,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let lookers: Vec<Account> = lookers.stop()?;
     let seekers: Vec<Account> = seekers.stop()?;
     let ended = detector.end(Signal::SIGTERM)?;
-    little_lost(checks, &ended);
+    nothing_lost(checks, &ended);
     let incidents = ended.incidents()?;
     checks.equal("incidents", incidents.len(), WATCHES_COUNT);
     let of_other: Vec<u32> = [&others, &seekers, &sleepers]

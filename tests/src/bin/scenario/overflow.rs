@@ -24,6 +24,11 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         "100us",
         "--incident-threshold",
         "100us",
+        // Only walks and their system calls, or waits of the whole guest fill the ring before them.
+        "--wait-threshold",
+        "1h",
+        "--stall-threshold",
+        "1h",
     ])?;
     // A process that does not run reads no records.
     let pid = Pid::from_raw(i32::try_from(detector.pid())?);

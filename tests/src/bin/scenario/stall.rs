@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     contention::{FILES_COUNT, OPTIONS, TIMEKEEPER_CPU},
-    detector::{Detector, little_lost},
+    detector::{Detector, nothing_lost},
     incident::{self, Incident, Stall},
     kernel,
 };
@@ -112,7 +112,7 @@ fn observe(checks: &mut Checks) -> anyhow::Result<Seen> {
     let sleepers: Vec<Account> = sleepers.stop()?;
     let lookers: Vec<Account> = lookers.stop()?;
     let ended = detector.end(Signal::SIGTERM)?;
-    little_lost(checks, &ended);
+    nothing_lost(checks, &ended);
     let found = ended.incidents()?;
     checks.equal("incidents", found.len(), calls.len());
     let mut incidents = Vec::new();

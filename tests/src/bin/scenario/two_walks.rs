@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, little_lost},
+    detector::{Detector, nothing_lost},
     incident::{self, Incident},
     kernel,
 };
@@ -54,7 +54,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let [one, two] = lookers;
     let lookers: [Vec<Account>; 2] = [one.stop()?, two.stop()?];
     let ended = detector.end(Signal::SIGTERM)?;
-    little_lost(checks, &ended);
+    nothing_lost(checks, &ended);
     let incidents = ended.incidents()?;
     checks.equal("incidents", incidents.len(), 2 * rounds.len());
     for (side, of_side) in sides.iter().enumerate() {

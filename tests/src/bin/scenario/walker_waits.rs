@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     contention::{FILES_COUNT, OPTIONS, TIMEKEEPER_CPU},
-    detector::{Detector, little_lost},
+    detector::{Detector, nothing_lost},
     incident::{self, Incident},
     kernel,
 };
@@ -51,7 +51,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let seekers: Vec<Account> = seekers.stop()?;
     metronome.stop::<Account>()?;
     let ended = detector.end(Signal::SIGTERM)?;
-    little_lost(checks, &ended);
+    nothing_lost(checks, &ended);
     let incidents = ended.incidents()?;
     let seeker = seekers.first().context("the seeker's account")?;
     let seek_ns = undisturbed_ns(seeker, &incidents)?;
