@@ -76,12 +76,6 @@ pub fn is_armed(now_ns: u64) -> bool {
     (ARM_AFTER_NS..ARM_FOR_NS).contains(&era_ns)
 }
 
-/// Since when there was one walk after another.
-#[inline(always)]
-pub fn era_ns() -> u64 {
-    ERA_NS.load()
-}
-
 /// A word that all CPUs share. The compiler has no atomic operations for this target; an aligned load
 /// or store of 64 bits is one instruction, which the machine doesn't tear.
 pub struct Word(UnsafeCell<u64>);

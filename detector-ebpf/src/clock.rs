@@ -49,9 +49,21 @@ fn leave(task: Address, arrivals_before: u64, arrived_ns: u64) {
 /// When a task that gets its CPU now became runnable on it, CLOCK_MONOTONIC.
 #[inline(always)]
 pub fn queued_ns(task: Address) -> Option<u64> {
-    let offset_ns = OFFSET_NS.load();
-    if offset_ns == 0 {
-        return None;
+    Some(kread::last_queued_ns(task)?.wrapping_add(offset_ns()?))
+}
+
+/// When it was last given a CPU. A task that was preempted right before it slept has no account of
+/// when it was queued (sched_info_depart in kernel/sched/stats.h), nor has it left this CPU since, or
+/// it would have one: so it was runnable here since some moment after this.
+#[inline(always)]
+pub fn last_ran_ns(task: Address) -> Option<u64> {
+    Some(kread::last_arrival_ns(task)?.wrapping_add(offset_ns()?))
+}
+
+#[inline(always)]
+fn offset_ns() -> Option<u64> {
+    match OFFSET_NS.load() {
+        0 => None,
+        offset_ns => Some(offset_ns),
     }
-    Some(kread::last_queued_ns(task)?.wrapping_add(offset_ns))
 }

@@ -332,8 +332,7 @@ pub mod count {
     pub const WAITS_UNTOLD: u32 = 6;
     /// Waits lost because the map of sleeping waiters was full.
     pub const WAITERS_FULL: u32 = 7;
-    /// Tasks that came to run behind a section, with no account of when they were queued, or before the
-    /// scheduler's clock was compared.
+    /// Tasks that came to run during or after a walk before the scheduler's clock was compared.
     pub const STALLS_UNTIMED: u32 = 8;
     /// System calls lost because the map of running ones was full.
     pub const CALLS_FULL: u32 = 9;

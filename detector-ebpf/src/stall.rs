@@ -103,10 +103,11 @@ impl Behind {
 
 #[inline(always)]
 fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
-    let queued_ns = clock::queued_ns(task);
-    // A task that was preempted right before it slept has no account of when it was queued
-    // (sched_info_depart in kernel/sched/stats.h): then it is known only that something may be missing.
-    let since_ns = queued_ns.unwrap_or(arm::era_ns());
+    let Some(since_ns) = clock::queued_ns(task).or_else(|| clock::last_ran_ns(task)) else {
+        // Armed before the clocks were compared: something may be missing if there was a section.
+        counters::add_one(count::STALLS_UNTIMED);
+        return;
+    };
     // SAFETY: the element is this CPU's own.
     let state = unsafe { &*state };
     let mut behind = Behind {
@@ -117,13 +118,12 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
         longest: walk_section(0, 0),
     };
     for index in 0..SECTIONS_KEPT {
-        behind.consider(&state.ended[index]);
+        // A task's own section keeps others from running.
+        if state.ended[index].tid != tid {
+            behind.consider(&state.ended[index]);
+        }
     }
     if behind.total_ns < settings::stall_threshold_ns() || behind.total_ns == 0 {
-        return;
-    }
-    if queued_ns.is_none() {
-        counters::add_one(count::STALLS_UNTIMED);
         return;
     }
     emit(|record: *mut StallRecord| {

@@ -147,8 +147,7 @@ pub struct Counts {
     /// Waits lost because the map of sleeping waiters was full.
     #[serde(default)]
     pub waiters_full_count: u64,
-    /// Tasks that came to run behind a walk or wait and that nobody knows the queueing time of: a
-    /// stall may be missing for each.
+    /// Tasks that came to run before the scheduler's clock was compared: a stall may be missing.
     #[serde(default)]
     pub stalls_untimed_count: u64,
     /// System calls lost because too many ran at once.

@@ -51,7 +51,8 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let said: Vec<_> = ended
         .lines
         .iter()
-        .filter(|line| line["type"] != "summary")
+        // The system call itself can be slow: its task waits for its turn like all others.
+        .filter(|line| line["type"] != "summary" && line["type"] != "syscall")
         .collect();
     checks.that("nothing is reported", said.is_empty(), format!("{said:?}"));
     let summary = ended.summary().context("no summary")?;

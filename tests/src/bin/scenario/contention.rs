@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, Ended, nothing_lost},
+    detector::{Detector, nothing_lost},
     incident::{self, Incident, Waiter},
     kernel,
 };
@@ -52,7 +52,6 @@ pub struct Seen {
     pub calls: Vec<TimedCall>,
     pub incidents: Vec<Incident>,
     pub lookers: Vec<Account>,
-    pub ended: Ended,
 }
 
 /// Walks with lookers on the other CPUs, all of it seen by the detector.
@@ -86,7 +85,6 @@ pub fn observe(checks: &mut Checks, dir: &Path) -> anyhow::Result<Seen> {
         calls,
         incidents,
         lookers,
-        ended,
     })
 }
 
@@ -98,6 +96,20 @@ pub fn waiters_are_right(checks: &mut Checks, incident: &Incident, lookers: &[Ac
         "waiters on at least two CPUs",
         cpus.len() >= 2,
         format!("{cpus:?}"),
+    );
+    checks.equal("CPU of the walk", incident.walk.cpu, 0);
+    // A waiter that sleeps leaves its CPU to others, and so does a walk under sleeping locks.
+    let is_sleeping = incident.waiters.iter().all(|waiter| waiter.is_sleeping);
+    let expected = if is_sleeping { 0..=0 } else { 3..=4 };
+    checks.that(
+        "CPUs blocked at once: the walker's and its waiters'",
+        expected.contains(&incident.impact.cpus_blocked_max),
+        format!("{} of {expected:?}", incident.impact.cpus_blocked_max),
+    );
+    checks.that(
+        "nothing is unknown",
+        incident.degraded.is_empty(),
+        format!("{:?}", incident.degraded),
     );
     for waiter in &incident.waiters {
         let Some(looker) = lookers.iter().find(|looker| looker.tid == waiter.tid) else {

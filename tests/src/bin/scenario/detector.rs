@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    kernel::{PATIENCE, out_dir},
+    kernel::{self, PATIENCE, out_dir},
 };
 
 /// A running `fslockup run --format json`.
@@ -160,13 +160,21 @@ impl Ended {
     }
 }
 
+/// Where all vCPUs run at the host's pleasure, one can be taken away in the middle of writing a
+/// record, and others wait for the ring buffer meanwhile: that many such waits are no failure.
+const WAITS_UNTOLD_MAX: u64 = 3;
+
 /// The summary is there and counts no loss.
 pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
     ended_well(checks, ended);
     let summary = ended.summary().cloned().unwrap_or_default();
+    let allowed_count = match summary["lost"]["waits_untold_count"].as_u64() {
+        Some(count) if !kernel::is_instruction_time() => count.min(WAITS_UNTOLD_MAX),
+        _ => 0,
+    };
     checks.that(
         "nothing was lost",
-        summary["lost_count"] == 0,
+        summary["lost_count"] == allowed_count,
         format!("{}", summary["lost"]),
     );
 }

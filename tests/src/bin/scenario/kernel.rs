@@ -123,3 +123,8 @@ fn entries(dir: &Path) -> anyhow::Result<Vec<String>> {
     }
     Ok(names)
 }
+
+/// Time is instructions executed: lengths repeat, and can be asserted.
+pub fn is_instruction_time() -> bool {
+    std::env::var("VMTEST_MODE").is_ok_and(|mode| mode == "icount")
+}

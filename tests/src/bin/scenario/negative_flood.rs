@@ -80,7 +80,7 @@ fn walk_of(
     }
     checks.figure(format!("walk_share_of_call_{name}"), share);
     // A duration: only asserted where time is instructions, not where a busy host stretches it.
-    if is_instruction_time() {
+    if kernel::is_instruction_time() {
         checks.that(
             "the walk is at least 80 % of the system call",
             share >= 0.8,
@@ -142,10 +142,6 @@ fn right_walk(
         .as_u64()
         .map(precise)
         .ok_or_else(|| anyhow::anyhow!("no length: {found}"))
-}
-
-fn is_instruction_time() -> bool {
-    std::env::var("VMTEST_MODE").is_ok_and(|mode| mode == "icount")
 }
 
 #[expect(

@@ -24,7 +24,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         "100us",
         "--incident-threshold",
         "100us",
-        // Only walks and their system calls, or waits of the whole guest fill the ring before them.
+        // Or other locks' waits fill the ring: on a busy host they left no room for a single walk.
         "--wait-threshold",
         "1h",
         "--stall-threshold",

@@ -162,6 +162,11 @@ fn each_is_a_delay(
             own.is_some(),
             format!("{stall:?}, its own {:?}", overlapping(sleeper, &walk)),
         );
+        checks.equal(
+            "who it was, and where",
+            (stall.comm.as_str(), usize::try_from(stall.cpu).ok()),
+            ("workload", sleeper.cpu),
+        );
         let behind = match sleeper.cpu {
             Some(WALKER_CPU) => Some(("walk", walker_tid)),
             Some(WAITER_CPU) => Some(("wait", waiter_tid)),

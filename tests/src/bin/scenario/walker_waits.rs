@@ -62,9 +62,10 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             waited_count += 1;
         }
     }
+    // Not always: a seek gives the lock away for a moment when another task wants its CPU.
     checks.that(
-        "walkers had to wait",
-        waited_count > 0,
+        "walkers waited until a seek was through",
+        waited_count >= 2,
         format!("{waited_count} of {WATCHES_COUNT}"),
     );
     Ok(())
@@ -86,7 +87,7 @@ fn undisturbed_ns(seeker: &Account, incidents: &[Incident]) -> anyhow::Result<(u
         .context("every seek was disturbed")
 }
 
-/// Whether the walker had to wait long for the seeker, by the seeker's own account: a seek holds the
+/// Whether the walker had to wait long, until the seeker was through, by the seeker's own account: a seek holds the
 /// lock from its start, for as long as seeks take that no walk disturbs.
 fn hold_begins_behind_the_wait(
     checks: &mut Checks,
@@ -106,8 +107,8 @@ fn hold_begins_behind_the_wait(
     }
     let wait_ns = incident.walk.wait_ns;
     checks.that(
-        "the walker waited until the seek was through",
-        (least_ns.saturating_sub(SLACK_NS)..=most_ns + SLACK_NS).contains(&wait_ns),
+        "the walker waited no longer than the seek had left",
+        wait_ns <= most_ns + SLACK_NS,
         format!("waited {wait_ns} ns, the seek had {least_ns} to {most_ns} ns left"),
     );
     let d_lock = incident.hold_of_walker("d_lock").context("no d_lock")?;
@@ -125,5 +126,5 @@ fn hold_begins_behind_the_wait(
         i_lock.hold_ns.abs_diff(incident.walk.walk_ns) <= SLACK_NS,
         format!("hold {} ns", i_lock.hold_ns),
     );
-    Ok(true)
+    Ok(wait_ns + SLACK_NS >= least_ns)
 }
