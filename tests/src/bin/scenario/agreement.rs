@@ -51,7 +51,7 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
     let function = function_of(&detector::check()?, "wait")?;
     let tracer = Tracefs::new()?;
     tracer.time_waits(&function)?;
-    let seen = contention::observe(checks, &dir)?;
+    let seen = contention::observe(checks, &dir, &[])?;
     let traced = tracer.waits()?;
     drop(tracer);
     for incident in &seen.incidents {

@@ -37,7 +37,7 @@ const WATCHES_COUNT: usize = 3;
 /// A walk on CPU 0 while threads on three others look up new names in the directory.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
-    let seen = observe(checks, &dir)?;
+    let seen = observe(checks, &dir, &[])?;
     for call in &seen.calls {
         let incident = incident::of_call(checks, &seen.incidents, call)?;
         checks.equal("path", incident.walk.path.as_deref(), dir.to_str());
@@ -55,10 +55,10 @@ pub struct Seen {
 }
 
 /// Walks with lookers on the other CPUs, all of it seen by the detector.
-pub fn observe(checks: &mut Checks, dir: &Path) -> anyhow::Result<Seen> {
+pub fn observe(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::Result<Seen> {
     let path = dir.to_str().context("a path of ours")?;
     let metronome = Background::metronome(TIMEKEEPER_CPU)?;
-    let mut detector = Detector::start(OPTIONS)?;
+    let mut detector = Detector::start(&[OPTIONS, options].concat())?;
     let lookers = Background::start(&[
         "lookup",
         "--dir",

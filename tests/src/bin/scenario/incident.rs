@@ -41,6 +41,8 @@ pub struct Walk {
 pub struct Hold {
     pub lock: String,
     pub lock_addr: Option<String>,
+    /// `derived` or `released`.
+    pub end: String,
     pub hold_ns: u64,
     pub tid: Option<u32>,
 }

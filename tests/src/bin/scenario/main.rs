@@ -19,6 +19,7 @@ mod other_lock;
 mod overflow;
 mod paths;
 mod quiet;
+mod release;
 mod removal;
 mod running;
 mod soft_lockup;
@@ -61,6 +62,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("soft-lockup", soft_lockup::scenario),
     ("overflow", overflow::scenario),
     ("exact-hold", exact::scenario),
+    ("exact-release", release::scenario),
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
