@@ -59,6 +59,6 @@ readme:
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
 corpus: build
-    {{bin}}/vmtest run --scenario negative-flood --scenario removal --scenario running-walk --out target/corpus
+    {{bin}}/vmtest run --out target/corpus
     tests/update-corpus target/corpus
 

@@ -14,17 +14,17 @@ const SETTLE_NS: u64 = 100_000_000;
 const ARM_FOR_NS: u64 = 600_000_000_000;
 
 /// Walks that run.
-static RUNNING_COUNT: Word = Word::ZERO;
+static RUNNING_COUNT: Word = Word::zero();
 /// Start of the first of the walks that overlap or follow each other closely.
-static ERA_NS: Word = Word::ZERO;
+static ERA_NS: Word = Word::zero();
 /// End of the latest long walk, and [`SETTLE_NS`]; 0 when that is over.
-static SETTLED_NS: Word = Word::ZERO;
+static SETTLED_NS: Word = Word::zero();
 
 /// User space sets it now and then, to have the two clocks compared (`clock.rs`). A section of its
 /// own, because user space writes a section as a whole.
 #[unsafe(link_section = ".data.compare")]
 #[unsafe(no_mangle)]
-static COMPARE_CLOCKS: Word = Word::ZERO;
+static COMPARE_CLOCKS: Word = Word::zero();
 
 /// A walk begins.
 #[inline(always)]
@@ -85,7 +85,9 @@ unsafe impl Sync for Word {}
 
 impl Word {
     /// What all of them start as.
-    pub const ZERO: Self = Self(UnsafeCell::new(0));
+    pub const fn zero() -> Self {
+        Self(UnsafeCell::new(0))
+    }
 
     #[inline(always)]
     pub fn load(&self) -> u64 {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// CLOCK_MONOTONIC less the scheduler's clock, wrapping; 0: not compared yet.
-static OFFSET_NS: Word = Word::ZERO;
+static OFFSET_NS: Word = Word::zero();
 
 /// A task leaves this CPU and another one gets it.
 #[inline(always)]

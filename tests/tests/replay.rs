@@ -8,7 +8,7 @@ use std::{
 use fslockup::{
     output::{Format, Printer},
     pipeline::Pipeline,
-    plan::plan,
+    plan::{Wishes, plan},
     recording::Reader,
 };
 
@@ -65,7 +65,13 @@ fn replay(file: &Path, format: Format) -> String {
 fn the_corpus_has_every_kernel_of_the_manifest() {
     let kernels = vmtest::kernels::Kernels::load(None).expect("the manifest");
     for kernel in kernels.entries.iter().map(|kernel| &kernel.name) {
-        for scenario in ["negative-flood", "running-walk"] {
+        // Where spinlocks sleep there are no stalls.
+        let damage = if kernel.ends_with("-rt") {
+            "rt"
+        } else {
+            "stall"
+        };
+        for scenario in ["negative-flood", "running-walk", "contention", damage] {
             let file = corpus().join(kernel).join(format!("{scenario}.recording"));
             assert!(file.exists(), "{}: missing (just corpus)", file.display());
         }
@@ -117,9 +123,13 @@ fn replaying_twice_gives_the_same() {
 #[test]
 fn each_kernel_gets_the_plan_that_its_facts_allow() {
     for (name, file) in recordings() {
+        // One recording a kernel: its facts are the same in all.
+        let Some(name) = name.strip_suffix(" negative-flood") else {
+            continue;
+        };
         let bytes = fs::read(&file).expect("a recording");
         let (_, session) = Reader::open(bytes.as_slice()).expect("a recording");
-        let plan = plan(&session.facts, None).expect("a plan");
+        let plan = plan(&session.facts, &Wishes::default()).expect("a plan");
         insta::assert_json_snapshot!(format!("plan {name}"), plan);
     }
 }

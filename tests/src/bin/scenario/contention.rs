@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Context as _;
-use fslockup_tests::{Account, TimedCall, background::Background, workload};
+use fslockup_tests::{Account, TimedCall, background::Background, task, workload};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -73,7 +73,8 @@ pub fn observe(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::Res
     let mut calls = Vec::new();
     for _ in 0..WATCHES_COUNT {
         calls.extend(workload::watch(dir, &["--cpu", "0"])?);
-        detector.wait_for("incident", |line| line["type"] == "incident")?;
+        let line = detector.wait_for("incident", |line| line["type"] == "incident")?;
+        is_prompt(checks, &serde_json::from_value(line)?)?;
     }
     let lookers: Vec<Account> = lookers.stop()?;
     metronome.stop::<Account>()?;
@@ -86,6 +87,45 @@ pub fn observe(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::Res
         incidents,
         lookers,
     })
+}
+
+/// The promise is 100 ms from the walk's end to the line.
+const LINE_AFTER_NS_MAX: u64 = 100_000_000;
+
+fn is_prompt(checks: &mut Checks, incident: &Incident) -> anyhow::Result<()> {
+    let after_ns = task::monotonic_ns()?.saturating_sub(incident.walk.span().end_ns);
+    checks.that(
+        "the line is there within 100 ms after its walk",
+        after_ns <= LINE_AFTER_NS_MAX,
+        format!("{after_ns} ns"),
+    );
+    Ok(())
+}
+
+/// The same through the contention tracepoints, which the first waiter never comes to.
+pub fn through_tracepoints(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
+    let seen = observe(checks, &dir, &["--force-target", "kprobe"])?;
+    for call in &seen.calls {
+        let incident = incident::of_call(checks, &seen.incidents, call)?;
+        checks.that(
+            "the incident says that first waiters are not seen",
+            incident
+                .degraded
+                .iter()
+                .any(|reason| reason.contains("first waiter")),
+            format!("{:?}", incident.degraded),
+        );
+        let is_right = |waiter: &Waiter| {
+            waiter.lock == "d_lock" && seen.lookers.iter().any(|looker| looker.tid == waiter.tid)
+        };
+        checks.that(
+            "the others are found, all for the right lock",
+            !incident.waiters.is_empty() && incident.waiters.iter().all(is_right),
+            format!("{:?}", incident.waiters),
+        );
+    }
+    Ok(())
 }
 
 /// Every waiter is one of the lookers, waited for the directory's `d_lock` as long as its own lookup

@@ -53,6 +53,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("errors", errors::scenario),
     ("lockdown", lockdown::scenario),
     ("contention", contention::scenario),
+    ("wait-fallback", contention::through_tracepoints),
     ("stall", stall::scenario),
     ("rt", stall::rt),
     ("two-walks", two_walks::scenario),

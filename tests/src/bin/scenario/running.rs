@@ -1,7 +1,11 @@
 //! A walk is reported while it runs: a host that is reset never reaches the end of one.
 
-use fslockup_tests::workload;
+use std::path::Path;
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, background::Background, workload};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::{
     checks::Checks,
@@ -41,6 +45,42 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         "it was announced before it ended",
         so_far < whole && so_far > Some(0),
         format!("{so_far:?} of {whole:?} ns"),
+    );
+    waiters_so_far(checks, &dir)
+}
+
+/// Watches put until one is announced with somebody waiting: right at its start nobody does.
+const WATCHES_MAX: usize = 10;
+
+/// Who waits is known before the wait ends.
+fn waiters_so_far(checks: &mut Checks, dir: &Path) -> anyhow::Result<()> {
+    let mut detector = Detector::start(&["--walk-threshold", "5ms", "--poll-period", "1ms"])?;
+    let path = dir.to_str().context("a path of ours")?;
+    let lookers = Background::start(&["lookup", "--dir", path, "--cpus", "1,2,3"])?;
+    let mut waiters: Vec<Value> = Vec::new();
+    for _ in 0..WATCHES_MAX {
+        workload::watch(dir, &["--cpu", "0"])?;
+        let running = detector.wait_for("running walk", |line| line["state"] == "running")?;
+        waiters = running["waiters"].as_array().cloned().unwrap_or_default();
+        if !waiters.is_empty() {
+            break;
+        }
+    }
+    let lookers: Vec<Account> = lookers.stop()?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let is_right = |waiter: &Value| {
+        let tid = waiter["tid"].as_u64();
+        waiter["lock"] == "d_lock"
+            && waiter["comm"] == "workload"
+            && lookers
+                .iter()
+                .any(|looker| tid == Some(u64::from(looker.tid)))
+    };
+    checks.that(
+        "who waits so far are the ones that look names up in the directory",
+        !waiters.is_empty() && waiters.iter().all(is_right),
+        format!("{waiters:?}"),
     );
     Ok(())
 }
