@@ -20,7 +20,7 @@ static ERA_NS: Word = Word::zero();
 /// End of the latest long walk, and [`SETTLE_NS`]; 0 when that is over.
 static SETTLED_NS: Word = Word::zero();
 
-/// User space sets it now and then, to have the two clocks compared (`clock.rs`). A section of its
+/// Comparisons of the two clocks that user space wants (`clock.rs`), now and then. A section of its
 /// own, because user space writes a section as a whole.
 #[unsafe(link_section = ".data.compare")]
 #[unsafe(no_mangle)]
@@ -56,10 +56,15 @@ pub fn is_quiet() -> bool {
     RUNNING_COUNT.load() | SETTLED_NS.load() | COMPARE_CLOCKS.load() == 0
 }
 
-/// The clocks were compared.
+/// The clocks were compared; how many comparisons were wanted before, if any.
 #[inline(always)]
-pub fn clocks_compared() {
-    COMPARE_CLOCKS.store(0);
+pub fn clocks_compared() -> Option<u64> {
+    let wanted = COMPARE_CLOCKS.load();
+    if wanted == 0 {
+        return None;
+    }
+    COMPARE_CLOCKS.store(wanted - 1);
+    Some(wanted)
 }
 
 /// Whether tasks that come to run now may have been kept from it.

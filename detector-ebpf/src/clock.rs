@@ -5,8 +5,11 @@
 //! slewed by NTP. Nothing gives both at once to a program. So both are taken at one context switch:
 //! this side reads CLOCK_MONOTONIC there, the kernel notes the same moment as the task's
 //! `last_arrival`, and the task's next switch shows both.
+//!
+//! The kernel reads its clock a moment before the tracepoint, and an interrupt or a hypervisor can make
+//! that moment long. So of several comparisons the one with the smallest difference is right.
 
-use fslockup_ebpf::CpuState;
+use fslockup_ebpf::{COMPARISONS, CpuState};
 
 use crate::{
     arm::{self, Word},
@@ -40,9 +43,14 @@ fn leave(task: Address, arrivals_before: u64, arrived_ns: u64) {
         return;
     };
     // One arrival since the one that was noted: no switch in between was missed.
-    if arrivals == arrivals_before + 1 {
-        OFFSET_NS.store(arrived_ns.wrapping_sub(arrival_ns));
-        arm::clocks_compared();
+    if arrivals != arrivals_before + 1 {
+        return;
+    }
+    let offset_ns = arrived_ns.wrapping_sub(arrival_ns);
+    let is_first = arm::clocks_compared() == Some(COMPARISONS);
+    let known_ns = OFFSET_NS.load();
+    if is_first || known_ns == 0 || offset_ns.wrapping_sub(known_ns).cast_signed() < 0 {
+        OFFSET_NS.store(offset_ns);
     }
 }
 

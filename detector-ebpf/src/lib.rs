@@ -288,6 +288,9 @@ pub const WAITS_NESTED_MAX: usize = 4;
 /// Ended sections remembered for the tasks that they kept from running.
 pub const SECTIONS_KEPT: usize = 4;
 
+/// Comparisons of the scheduler's clock with CLOCK_MONOTONIC that are made at a time.
+pub const COMPARISONS: u64 = 16;
+
 /// What one CPU is inside of, in the map `CPUS`. Only that CPU writes it.
 #[derive(Clone, Copy)]
 #[repr(C)]

@@ -97,7 +97,7 @@ pub struct Attached {
     pub cpus: Array<MapData, [u8; CPU_BYTES]>,
     /// Waiters that sleep.
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
-    /// A word that is set to have the scheduler's clock compared.
+    /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,

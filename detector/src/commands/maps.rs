@@ -1,8 +1,8 @@
 //! Reads the programs' maps while they are attached.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, thread, time::Duration};
 
-use fslockup_ebpf::{CpuState, Waiting, count};
+use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 use nix::{
     fcntl::{OFlag, open, openat},
     sys::stat::Mode,
@@ -29,13 +29,25 @@ impl Maps {
         Ok(Self { attached, proc })
     }
 
-    /// Has the scheduler's clock compared at the next context switches, which takes one of them a few
+    /// Has the scheduler's clock compared at the next context switches, which takes each of them a few
     /// hundred instructions. The two drift apart by what NTP slews.
     pub fn compare_clocks(&mut self) -> io::Result<()> {
-        self.attached
-            .compare_clocks
-            .set(0, 1, 0)
-            .map_err(io::Error::other)
+        let clocks = &mut self.attached.compare_clocks;
+        clocks.set(0, COMPARISONS, 0).map_err(io::Error::other)
+    }
+
+    /// The same, and waits until it is done: this thread's own sleeps are context switches. Not for
+    /// ever: where nothing looks at them, nothing compares.
+    pub fn compare_clocks_now(&mut self) -> io::Result<()> {
+        self.compare_clocks()?;
+        for _ in 0..COMPARISONS * 2 {
+            let wanted = self.attached.compare_clocks.get(&0, 0);
+            if wanted.map_err(io::Error::other)? == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// The waits that go on and the walks that run now, each with the time of the reading; nothing

@@ -67,7 +67,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         wait_threshold_ns: thresholds.wait_ns,
         stall_threshold_ns: thresholds.stall_ns,
     };
-    let maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
+    let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
+    maps.compare_clocks_now()
+        .map_err(CommandError::io("clocks"))?;
     give_back_memory();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -174,6 +176,7 @@ impl<W: Write> Loop<W> {
         let mut tick = interval(TICK_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
+        compare.reset();
         let end = async {
             match args.duration {
                 Some(duration) => sleep(duration).await,

@@ -26,12 +26,16 @@ impl Symbols {
     }
 
     /// A stack by names, innermost first, without the frames of the probe that read it: programs
-    /// and trampolines have symbols that begin with `bpf_`, or none at all, because the table of
-    /// symbols is read before they are loaded. An address without a name behind the first one with
+    /// and trampolines have symbols of their own kind, or none at all, because the table of symbols is
+    /// read before they are loaded. An address without a name behind the first one with
     /// a name is hexadecimal.
     pub fn stack(&self, addresses: &[u64]) -> Vec<String> {
         let name = |address: &u64| self.names.get(address);
-        let is_kernel = |address| name(address).is_some_and(|name| !name.starts_with("bpf_"));
+        let is_kernel = |address| {
+            name(address).is_some_and(|name| {
+                !name.starts_with("bpf_") && !name.starts_with("ftrace_trampoline")
+            })
+        };
         let own = addresses.iter().position(is_kernel).unwrap_or(0);
         addresses[own..]
             .iter()

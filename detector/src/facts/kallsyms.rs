@@ -7,9 +7,11 @@ use super::Answer;
 
 const KALLSYMS: &str = "/proc/kallsyms";
 
-/// A name that lies further behind a symbol is not that symbol's: the gap is memory of something
-/// that was loaded later.
+/// An address that lies further behind a symbol is not that symbol's.
 const FUNCTION_BYTES_MAX: u64 = 256 << 10;
+/// Behind the functions of modules lies whatever was loaded later: other modules, compiled programs,
+/// trampolines.
+const MODULE_FUNCTION_BYTES_MAX: u64 = 16 << 10;
 
 /// The functions in the kernel's symbol table.
 pub struct Symbols {
@@ -100,8 +102,12 @@ impl Symbols {
             .partition_point(|entry| entry.address <= address);
         let entry = &table.entries[behind.checked_sub(1)?];
         let offset = address - entry.address;
-        (entry.address != 0 && offset < FUNCTION_BYTES_MAX)
-            .then(|| format!("{}+{offset:#x}", table.name(entry)))
+        let limit = if entry.is_module {
+            MODULE_FUNCTION_BYTES_MAX
+        } else {
+            FUNCTION_BYTES_MAX
+        };
+        (entry.address != 0 && offset < limit).then(|| format!("{}+{offset:#x}", table.name(entry)))
     }
 }
 
@@ -137,8 +143,16 @@ fn parse_line(line: &[u8]) -> Option<(u64, &str, bool)> {
     let mut words = line.split_ascii_whitespace();
     let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
     let address = u64::from_str_radix(address, 16).ok()?;
+    let module = words.next();
+    // Trampolines of ftrace and kprobes, and compiled programs: memory that is used again and again.
+    let is_made_at_run_time =
+        module.is_some_and(|module| module == "[bpf]" || module.starts_with("[__builtin__"));
     // Weak functions are functions: a syscall's entry is one.
-    matches!(kind, "t" | "T" | "w" | "W").then_some((address, name, words.next().is_some()))
+    (matches!(kind, "t" | "T" | "w" | "W") && !is_made_at_run_time).then_some((
+        address,
+        name,
+        module.is_some(),
+    ))
 }
 
 #[cfg(test)]
@@ -155,7 +169,8 @@ mod tests {
     const WITH_ADDRESSES: &[u8] = b"ffffffff81000000 T _stext\n\
         ffffffff81002000 t d_alloc_parallel\n\
         ffffffff81001000 T _raw_spin_lock\n\
-        ffffffffc0000000 t thing\t[module]\n";
+        ffffffffc0000000 t thing\t[module]\n\
+        ffffffffc0003000 t ftrace_trampoline\t[__builtin__ftrace]\n";
 
     fn symbols(text: &[u8]) -> Symbols {
         Symbols {
@@ -202,6 +217,12 @@ mod tests {
         );
         assert_eq!(name(0xffff_ffff_c000_0001).as_deref(), Some("thing+0x1"));
         assert_eq!(name(0xffff_ffff_8200_0000), None, "nothing is that long");
+        assert_eq!(
+            name(0xffff_ffff_c000_3010).as_deref(),
+            Some("thing+0x3010"),
+            "a trampoline has no name"
+        );
+        assert_eq!(name(0xffff_ffff_c000_4000), None, "no module's function is");
         assert_eq!(name(0x1000), None);
         assert_eq!(symbols.has_addresses(), Answer::Yes);
     }
