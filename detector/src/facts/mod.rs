@@ -1,4 +1,4 @@
-//! What is true of this kernel. No opinions: `plan.rs` decides, `attach.rs` acts.
+//! What is true of this kernel. No opinions: `plan` decides, `attach` acts.
 
 mod btf;
 mod kallsyms;

@@ -1,0 +1,236 @@
+//! The rules of the plan, over made-up facts.
+
+use super::*;
+use crate::{
+    facts::tests::facts_with,
+    probes::{self, WALKER_FIXED, WALKER_UNFIXED},
+};
+
+fn unknown() -> Answer {
+    Answer::Unknown("restricted".to_owned())
+}
+
+/// Each choice with its targets, and what is lost.
+fn texts(planned: &ProbePlan) -> Vec<String> {
+    let text = |choice: &Choice| {
+        let targets: Vec<_> = choice.targets.iter().map(ToString::to_string).collect();
+        targets.join(" + ")
+    };
+    planned.choices.iter().map(text).collect()
+}
+
+fn choices(facts: &Facts, force: Option<Via>) -> Vec<String> {
+    let wishes = Wishes {
+        force,
+        ..Wishes::default()
+    };
+    let plan = plan(facts, &wishes).expect("a plan");
+    texts(&plan.probes[0])
+}
+
+#[test]
+fn fentry_comes_before_kprobe() {
+    let facts = facts_with(&[(WALKER_FIXED, Answer::Yes, Answer::Yes, &[])]);
+    assert_eq!(
+        choices(&facts, None),
+        [
+            "fentry fsnotify_set_children_dentry_flags",
+            "kprobe fsnotify_set_children_dentry_flags"
+        ]
+    );
+}
+
+#[test]
+fn a_forced_kind_leaves_only_its_targets() {
+    let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[])]);
+    assert_eq!(
+        choices(&facts, Some(Via::Kprobe)),
+        ["kprobe __fsnotify_update_child_dentry_flags"]
+    );
+}
+
+#[test]
+fn what_could_not_be_told_is_tried() {
+    let facts = facts_with(&[(WALKER_FIXED, Answer::No, unknown(), &[])]);
+    assert_eq!(
+        choices(&facts, None),
+        ["kprobe fsnotify_set_children_dentry_flags"]
+    );
+}
+
+#[test]
+fn a_kernel_without_any_walker_is_an_error_that_names_them() {
+    let facts = facts_with(&[
+        (WALKER_FIXED, Answer::No, Answer::No, &[]),
+        (WALKER_UNFIXED, Answer::No, Answer::No, &[]),
+    ]);
+    let error = plan(&facts, &Wishes::default())
+        .expect_err("nothing to attach to")
+        .to_string();
+    assert!(
+        error.contains(WALKER_FIXED) && error.contains(WALKER_UNFIXED),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_part_keeps_its_arguments_and_other_clones_do_not() {
+    let split = [
+        "__fsnotify_update_child_dentry_flags.isra.0",
+        "__fsnotify_update_child_dentry_flags.part.0",
+    ];
+    let facts = facts_with(&[(WALKER_UNFIXED, Answer::Yes, Answer::Yes, &split)]);
+    let plan = plan(&facts, &Wishes::default()).expect("a plan");
+    let parts: Vec<_> = plan.probes[0]
+        .parts
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        parts,
+        ["kprobe __fsnotify_update_child_dentry_flags.part.0"]
+    );
+    assert_eq!(
+        plan.probes[0].unusable,
+        ["__fsnotify_update_child_dentry_flags.isra.0"]
+    );
+}
+
+fn planned<'a>(plan: &'a Plan, probe: &str) -> Option<&'a ProbePlan> {
+    plan.probes.iter().find(|planned| planned.probe == probe)
+}
+
+const SLOWPATHS: &[(&str, Answer, Answer, &[&str])] = &[
+    (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+    (
+        "native_queued_spin_lock_slowpath",
+        Answer::Yes,
+        Answer::Yes,
+        &[],
+    ),
+    (
+        "__pv_queued_spin_lock_slowpath",
+        Answer::Yes,
+        Answer::Yes,
+        &[],
+    ),
+    ("rtlock_slowlock_locked", Answer::Yes, Answer::Yes, &[]),
+];
+
+fn with_contention(facts: Facts) -> Facts {
+    let tracepoints = ["contention_begin", "contention_end"];
+    Facts {
+        tracepoints: tracepoints
+            .map(|name| (name.to_owned(), Answer::Yes))
+            .into(),
+        ..facts
+    }
+}
+
+#[test]
+fn both_slowpaths_come_before_the_tracepoints() {
+    let facts = with_contention(facts_with(SLOWPATHS));
+    let plan = plan(&facts, &Wishes::default()).expect("a plan");
+    let wait = planned(&plan, "wait").expect("planned");
+    assert_eq!(
+        texts(wait),
+        [
+            "fentry native_queued_spin_lock_slowpath + fentry __pv_queued_spin_lock_slowpath",
+            "tracepoint contention_end + tracepoint contention_begin"
+        ]
+    );
+    assert!(wait.choices[0].lost.is_empty());
+    assert!(wait.choices[1].lost[0].contains("first waiter"));
+}
+
+#[test]
+fn a_slowpath_never_gets_a_breakpoint() {
+    let wishes = Wishes {
+        force: Some(Via::Kprobe),
+        ..Wishes::default()
+    };
+    let facts = with_contention(facts_with(SLOWPATHS));
+    let with = plan(&facts, &wishes).expect("a plan");
+    assert_eq!(
+        texts(planned(&with, "wait").expect("planned")),
+        ["tracepoint contention_end + tracepoint contention_begin"]
+    );
+    let without = plan(&facts_with(SLOWPATHS), &wishes).expect("a plan");
+    assert!(planned(&without, "wait").is_none());
+    assert!(
+        without
+            .missing
+            .iter()
+            .any(|missing| missing.probe == "wait")
+    );
+}
+
+#[test]
+fn where_spinlocks_sleep_no_stall_is_looked_for() {
+    let facts = Facts {
+        spinlocks_sleep: Answer::Yes,
+        ..with_contention(facts_with(SLOWPATHS))
+    };
+    let plan = plan(&facts, &Wishes::default()).expect("a plan");
+    assert_eq!(
+        texts(planned(&plan, "wait").expect("planned"))[0],
+        "fentry rtlock_slowlock_locked"
+    );
+    assert!(planned(&plan, "stall").is_none());
+    assert!(plan.missing.iter().all(|missing| missing.probe != "stall"));
+}
+
+#[test]
+fn the_exact_release_is_only_there_when_asked_for_and_meant_for_spinlocks() {
+    let facts = |traced: Answer| Facts {
+        tracepoints: [("contended_release".to_owned(), Answer::Yes)].into(),
+        ..facts_with(&[
+            (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+            (
+                "native_queued_spin_unlock_traced",
+                traced.clone(),
+                traced,
+                &[],
+            ),
+        ])
+    };
+    let asked = Wishes {
+        exact_release: true,
+        ..Wishes::default()
+    };
+    let release = |answer: Answer, wishes: &Wishes| {
+        planned(&plan(&facts(answer), wishes).expect("a plan"), "release").is_some()
+    };
+    assert!(release(Answer::Yes, &asked));
+    assert!(!release(Answer::Yes, &Wishes::default()));
+    assert!(!release(Answer::No, &asked));
+}
+
+#[test]
+fn every_point_of_the_table_has_a_program() {
+    for name in probes::function_names().chain(probes::tracepoint_names()) {
+        let is_needed_only = name == "native_queued_spin_unlock_traced";
+        assert_eq!(probes::program(name).is_none(), is_needed_only, "{name}");
+    }
+}
+
+#[test]
+fn exposure_tells_fixed_from_unfixed_from_unknown() {
+    let fixed = facts_with(&[
+        (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+        (WALKER_UNFIXED, Answer::No, Answer::No, &[]),
+    ]);
+    let unfixed = facts_with(&[
+        (WALKER_FIXED, Answer::No, Answer::No, &[]),
+        (WALKER_UNFIXED, Answer::Yes, Answer::Yes, &[]),
+    ]);
+    let hidden = facts_with(&[
+        (WALKER_FIXED, Answer::No, unknown(), &[]),
+        (WALKER_UNFIXED, Answer::No, unknown(), &[]),
+    ]);
+    assert_eq!(exposure(&fixed).walk_on_first_watch, Answer::Yes);
+    assert_eq!(exposure(&fixed).walk_on_removal, Answer::No);
+    assert_eq!(exposure(&unfixed).walk_on_removal, Answer::Yes);
+    assert_eq!(exposure(&unfixed).walk_on_every_watch, Answer::Yes);
+    assert_eq!(exposure(&hidden).walk_on_removal, unknown());
+}
