@@ -58,7 +58,8 @@ impl Tracefs {
             let (tid, at_ns) = task_and_time(line).with_context(|| line.to_owned())?;
             if let Some((_, lock)) = line.split_once("lock=") {
                 begun.push((tid, at_ns, lock.trim().to_owned()));
-            } else if let Some(index) = begun.iter().position(|(of, _, _)| *of == tid) {
+            // The latest first: an interrupt can wait inside a wait of the task it interrupted.
+            } else if let Some(index) = begun.iter().rposition(|(of, _, _)| *of == tid) {
                 let (_, start_ns, lock) = begun.remove(index);
                 let span = Span {
                     start_ns,
