@@ -107,8 +107,8 @@ fn hold_begins_behind_the_wait(
     }
     let wait_ns = incident.walk.wait_ns;
     checks.that(
-        "the walker waited no longer than the seek had left",
-        wait_ns <= most_ns + SLACK_NS,
+        "the walker waited no longer than the seek had left, and one more seek",
+        wait_ns <= most_ns + longest_ns + SLACK_NS,
         format!("waited {wait_ns} ns, the seek had {least_ns} to {most_ns} ns left"),
     );
     let d_lock = incident.hold_of_walker("d_lock").context("no d_lock")?;
