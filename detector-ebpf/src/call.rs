@@ -149,12 +149,7 @@ fn end() {
     if end_ns.saturating_sub(began.start_ns) < settings::walk_threshold_ns() {
         return;
     }
-    emit(|record: *mut SyscallRecord| {
-        // SAFETY: a fresh record of this type, written before anything is read from it.
-        let record = unsafe {
-            record.write_bytes(0, 1);
-            &mut *record
-        };
+    emit(|record: &mut SyscallRecord| {
         record.kind = kind::SYSCALL;
         record.call = began.call as u32;
         record.start_ns = began.start_ns;

@@ -16,12 +16,18 @@ use crate::{counters, cpu};
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
 
-/// Writes one record in place. `fill` must set every byte of it.
+/// Writes one record in place, all zeros before it is filled in. Only for records: integers and
+/// arrays of them.
 #[inline(always)]
-pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub fn emit<T: Copy + 'static>(fill: impl FnOnce(&mut T)) {
     write(|| match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
-            fill(MaybeUninit::as_mut_ptr(&mut entry));
+            let record = MaybeUninit::as_mut_ptr(&mut entry);
+            // SAFETY: room for one record, for which zeros are a value.
+            fill(unsafe {
+                record.write_bytes(0, 1);
+                &mut *record
+            });
             entry.submit(0);
         }
         None => counters::add_one(count::RING_FULL),

@@ -24,15 +24,12 @@ pub fn release_tp(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: a plain helper.
     let at_ns = unsafe { bpf_ktime_get_ns() };
-    emit(|record: *mut ReleaseRecord| {
-        // SAFETY: a fresh record of this type.
-        unsafe {
-            record.write(ReleaseRecord {
-                kind: kind::RELEASE,
-                tid,
-                lock_addr,
-                at_ns,
-            });
+    emit(|record: &mut ReleaseRecord| {
+        *record = ReleaseRecord {
+            kind: kind::RELEASE,
+            tid,
+            lock_addr,
+            at_ns,
         }
     });
     0

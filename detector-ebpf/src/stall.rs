@@ -126,12 +126,7 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
     if behind.total_ns < settings::stall_threshold_ns() || behind.total_ns == 0 {
         return;
     }
-    emit(|record: *mut StallRecord| {
-        // SAFETY: a fresh record of this type, written before anything is read from it.
-        let record = unsafe {
-            record.write_bytes(0, 1);
-            &mut *record
-        };
+    emit(|record: &mut StallRecord| {
         record.kind = kind::STALL;
         record.behind = behind.longest.kind;
         record.lock_addr = behind.longest.lock_addr;

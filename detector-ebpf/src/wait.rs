@@ -176,12 +176,7 @@ fn end_sleep(ctx: &impl EbpfContext, lock_addr: u64) {
 
 #[inline(always)]
 fn report(ctx: &impl EbpfContext, how: u32, began: &Waiting, end_ns: u64) {
-    emit(|record: *mut WaitRecord| {
-        // SAFETY: a fresh record of this type, written before anything is read from it.
-        let record = unsafe {
-            record.write_bytes(0, 1);
-            &mut *record
-        };
+    emit(|record: &mut WaitRecord| {
         record.kind = kind::WAIT;
         record.how = how;
         record.lock_addr = began.lock_addr;

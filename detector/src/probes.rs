@@ -87,6 +87,8 @@ pub const WALKER_UNFIXED: &str = "__fsnotify_update_child_dentry_flags";
 
 /// The name of the probe of walks.
 pub const WALK: &str = "walk";
+/// The name of the probe of stalls: the one that looks at context switches.
+pub const STALL: &str = "stall";
 
 const fn point(name: &'static str, program: &'static str, origin: &'static str) -> Point {
     Point {
@@ -198,7 +200,7 @@ pub const PROBES: &[Probe] = &[
         lost_without: "waiters, holds of other locks than the walk's",
     },
     Probe {
-        name: "stall",
+        name: STALL,
         question: "Who was kept from running, because a CPU was inside a walk or inside a wait?",
         when: When::SpinlocksSpin,
         ways: &[Way {

@@ -27,7 +27,7 @@ pub struct IncidentBody {
     waiters_omitted_count: usize,
     stalls: Vec<StallBody>,
     stalls_omitted_count: usize,
-    impact: Impact,
+    impact: incident::Impact,
     kernel_reports: Vec<String>,
     advice: Vec<String>,
     degraded: Vec<String>,
@@ -88,22 +88,6 @@ struct StallBody {
     was_runnable_before: bool,
 }
 
-#[derive(Serialize)]
-struct Impact {
-    cpus_blocked_max: usize,
-    waits_count: usize,
-    waiters_count: usize,
-    wait_ns_total: u64,
-    wait_ns_max: u64,
-    overlap_ns_total: u64,
-    overlap_ns_max: u64,
-    stalls_count: usize,
-    tasks_stalled_count: usize,
-    stall_ns_total: u64,
-    stall_ns_max: u64,
-    behind_ns_max: u64,
-}
-
 /// Body of `syscall`.
 #[derive(Serialize)]
 pub struct SyscallBody {
@@ -154,7 +138,7 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
         waiters_omitted_count: omitted(found.waiters.len()),
         stalls: found.stalls.iter().take(LISTED_MAX).map(stalled).collect(),
         stalls_omitted_count: omitted(found.stalls.len()),
-        impact: impact(&found.impact),
+        impact: found.impact,
         kernel_reports: found
             .kernel_reports
             .iter()
@@ -214,37 +198,6 @@ fn stalled(stalled: &Stalled) -> StallBody {
         behind_tid: stall.behind_tid,
         lock: stalled.lock.map(incident::Lock::name),
         was_runnable_before: stall.was_runnable_before,
-    }
-}
-
-fn impact(impact: &incident::Impact) -> Impact {
-    let incident::Impact {
-        cpus_blocked_max,
-        waits_count,
-        waiters_count,
-        wait_ns_total,
-        wait_ns_max,
-        overlap_ns_total,
-        overlap_ns_max,
-        stalls_count,
-        tasks_stalled_count,
-        stall_ns_total,
-        stall_ns_max,
-        behind_ns_max,
-    } = *impact;
-    Impact {
-        cpus_blocked_max,
-        waits_count,
-        waiters_count,
-        wait_ns_total,
-        wait_ns_max,
-        overlap_ns_total,
-        overlap_ns_max,
-        stalls_count,
-        tasks_stalled_count,
-        stall_ns_total,
-        stall_ns_max,
-        behind_ns_max,
     }
 }
 

@@ -1,11 +1,7 @@
 //! Exact probes on the spinlock functions, for what `fslockup` derives without them. One vCPU only.
 
 use anyhow::Context as _;
-use aya::{
-    Btf, Ebpf, EbpfLoader, Pod,
-    maps::Array,
-    programs::{BtfTracePoint, FEntry, FExit},
-};
+use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::Program};
 use fslockup_tests_ebpf::{HOLDS_KEPT, Hold};
 use serde_json::Value;
 
@@ -23,6 +19,7 @@ unsafe impl Pod for PodHold {}
 /// The attached programs; detached when dropped.
 pub struct Truth {
     programs: Ebpf,
+    kernel_btf: Btf,
 }
 
 impl Truth {
@@ -35,8 +32,8 @@ impl Truth {
         };
         let mut truth = Self::load(threshold_ns, 0)?;
         truth.attach_walk(facts)?;
-        truth.exit("locked", lock)?;
-        truth.entry("unlocking", unlock)?;
+        truth.attach("locked", lock)?;
+        truth.attach("unlocking", unlock)?;
         Ok(truth)
     }
 
@@ -44,22 +41,14 @@ impl Truth {
     pub fn of_slow_walk(facts: &Value, burn_ns: u64) -> anyhow::Result<Self> {
         let mut truth = Self::load(0, burn_ns)?;
         truth.attach_walk(facts)?;
-        truth.entry("burn", "_raw_spin_lock")?;
+        truth.attach("burn", "_raw_spin_lock")?;
         Ok(truth)
     }
 
     /// An empty program on context switches.
     pub fn of_nothing() -> anyhow::Result<Self> {
         let mut truth = Self::load(0, 0)?;
-        let program: &mut BtfTracePoint = truth
-            .programs
-            .program_mut("empty")
-            .context("program")?
-            .try_into()?;
-        program
-            .load("sched_switch", &Btf::from_sys_fs()?)
-            .and_then(|()| program.attach().map(drop))
-            .context("tracepoint sched_switch")?;
+        truth.attach("empty", "sched_switch")?;
         Ok(truth)
     }
 
@@ -82,38 +71,35 @@ impl Truth {
             .override_global("BURN_NS", &burn_ns, true)
             .load(OBJECT)
             .context("load the truth object")?;
-        Ok(Self { programs })
+        Ok(Self {
+            programs,
+            kernel_btf: Btf::from_sys_fs()?,
+        })
     }
 
     /// On the function that the detector sees walks through.
     fn attach_walk(&mut self, facts: &Value) -> anyhow::Result<()> {
         let walker = function_of(facts, "walk")?;
-        self.entry("walk_begins", &walker)?;
-        self.exit("walk_ends", &walker)
+        self.attach("walk_begins", &walker)?;
+        self.attach("walk_ends", &walker)
     }
 
-    fn entry(&mut self, program: &str, function: &str) -> anyhow::Result<()> {
-        let program: &mut FEntry = self
-            .programs
-            .program_mut(program)
-            .context("program")?
-            .try_into()?;
-        program
-            .load(function, &Btf::from_sys_fs()?)
-            .and_then(|()| program.attach().map(drop))
-            .with_context(|| format!("fentry {function}"))
-    }
-
-    fn exit(&mut self, program: &str, function: &str) -> anyhow::Result<()> {
-        let program: &mut FExit = self
-            .programs
-            .program_mut(program)
-            .context("program")?
-            .try_into()?;
-        program
-            .load(function, &Btf::from_sys_fs()?)
-            .and_then(|()| program.attach().map(drop))
-            .with_context(|| format!("fexit {function}"))
+    /// Attaches a program to a function or tracepoint, as its kind says.
+    fn attach(&mut self, name: &str, to: &str) -> anyhow::Result<()> {
+        let btf = &self.kernel_btf;
+        let outcome = match self.programs.program_mut(name).context("program")? {
+            Program::FEntry(program) => program
+                .load(to, btf)
+                .and_then(|()| program.attach().map(drop)),
+            Program::FExit(program) => program
+                .load(to, btf)
+                .and_then(|()| program.attach().map(drop)),
+            Program::BtfTracePoint(program) => program
+                .load(to, btf)
+                .and_then(|()| program.attach().map(drop)),
+            other => anyhow::bail!("{name}: a program of kind {:?}", other.prog_type()),
+        };
+        outcome.with_context(|| format!("{name} at {to}"))
     }
 }
 
