@@ -19,6 +19,10 @@ pub mod kind {
     pub const SYSCALL: u32 = 4;
     /// A [`ReleaseRecord`](crate::ReleaseRecord).
     pub const RELEASE: u32 = 5;
+    /// A [`ProducerRecord`](crate::ProducerRecord).
+    pub const PRODUCER: u32 = 6;
+    /// A [`NameRecord`](crate::NameRecord).
+    pub const NAME: u32 = 7;
 }
 
 /// Longest name of one path component (`NAME_MAX` in limits.h).
@@ -252,6 +256,110 @@ pub struct ReleaseRecord {
 }
 
 const _: () = assert!(size_of::<ReleaseRecord>() == 24);
+
+/// What happens to a cached dentry.
+pub mod change {
+    /// A lookup found nothing: a negative dentry was made.
+    pub const MADE_NEGATIVE: u32 = 0;
+    /// A lookup found an inode: a positive dentry was made.
+    pub const MADE_POSITIVE: u32 = 1;
+    /// A negative dentry got an inode: something was created under its name.
+    pub const FILLED: u32 = 2;
+    /// A positive dentry lost its inode and stays as a negative one: unlink(2), rmdir(2).
+    pub const EMPTIED: u32 = 3;
+    /// A negative dentry left the cache.
+    pub const REMOVED_NEGATIVE: u32 = 4;
+    /// A positive dentry left the cache.
+    pub const REMOVED_POSITIVE: u32 = 5;
+    /// How many there are.
+    pub const LEN: usize = 6;
+}
+
+/// Who did something to the children of which directory: the key of the map `PRODUCERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct ProducerKey {
+    /// Inode number of the directory.
+    pub ino: u64,
+    /// Device of its superblock, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+}
+
+const _: () = assert!(size_of::<ProducerKey>() == 16);
+
+/// How often each [`change`] happened: the value of the map `PRODUCERS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ProducerCounts {
+    /// By [`change`].
+    pub counts: [u64; change::LEN],
+}
+
+/// A process was seen for the first time to change the children of a directory. Written once for each
+/// element of the map `PRODUCERS`, so that a process that has exited by then is known all the same.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ProducerRecord {
+    /// [`kind::PRODUCER`].
+    pub kind: u32,
+    /// Thread id in the initial namespace.
+    pub tid: u32,
+    /// CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Process and directory.
+    pub key: ProducerKey,
+    /// Id of the task's cgroup in the version 2 hierarchy.
+    pub cgroup_id: u64,
+    /// Address of the directory's dentry.
+    pub dentry_addr: u64,
+    /// Device of the file system that the process's program is on, as in the key; 0: unknown.
+    pub exe_dev: u32,
+    /// Bytes used in `path`.
+    pub path_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub path_flags: u16,
+    /// Bytes used in `exe`.
+    pub exe_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub exe_flags: u16,
+    /// Not used.
+    pub padding: u32,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The directory's file system type, ended by 0.
+    pub fstype: [u8; FSTYPE_BYTES],
+    /// The directory's path inside its file system: see [`PATH_BYTES`].
+    pub path: [u8; PATH_BYTES],
+    /// The program's path inside its file system (`mm->exe_file`).
+    pub exe: [u8; PATH_BYTES],
+}
+
+const _: () = assert!(size_of::<ProducerRecord>() == 96 + 2 * PATH_BYTES);
+
+/// Bytes for one name: [`NAME_BYTES_MAX`] and one more, up to a power of two.
+pub const NAME_ROOM: usize = NAME_BYTES_MAX + 1;
+
+/// One name out of many: written when a count of a [`ProducerKey`] reaches a power of two.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct NameRecord {
+    /// [`kind::NAME`].
+    pub kind: u32,
+    /// [`change`].
+    pub change: u32,
+    /// Process and directory.
+    pub key: ProducerKey,
+    /// Bytes used in `name`.
+    pub name_len: u32,
+    /// Not used.
+    pub padding: u32,
+    /// The name.
+    pub name: [u8; NAME_ROOM],
+}
+
+const _: () = assert!(size_of::<NameRecord>() == 32 + NAME_ROOM);
 
 /// A wait that goes on, as the map `CPUS` shows it to user space; free where `lock_addr` is 0.
 #[derive(Clone, Copy)]

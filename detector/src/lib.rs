@@ -5,12 +5,14 @@
 
 #[cfg(feature = "probes")]
 pub mod attach;
+pub mod census;
 pub mod cli;
 #[cfg(feature = "probes")]
 mod clock;
 #[cfg(feature = "probes")]
 pub mod commands;
 mod correlate;
+pub mod danger;
 pub mod escape;
 pub mod event;
 pub mod facts;
@@ -20,7 +22,9 @@ mod mounts;
 pub mod output;
 pub mod pipeline;
 pub mod plan;
+pub mod predict;
 pub mod probes;
+pub mod producers;
 pub mod recording;
 pub mod report;
 #[cfg(test)]
