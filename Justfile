@@ -27,7 +27,7 @@ run *ARGS:
     {{bin}}/fslockup run {{ARGS}}
 
 # Everything: host tests, the harness's own tests in guests, then every scenario on every kernel
-test: test-host test-harness vmtest
+test: test-host test-harness (vmtest "--repeat-failed" "3")
 
 # Tests that need no guest
 test-host:

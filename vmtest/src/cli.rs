@@ -123,6 +123,10 @@ pub struct RunArgs {
     /// Where results go: results.json, junit.xml, summary.md, and the logs of each guest.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Run what did not pass once more, each alone in a fresh guest, where no more than N did not.
+    /// What passes then is reported as flaky, with its first failure and that one's files.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub repeat_failed: usize,
     /// Accelerator and files.
     #[command(flatten)]
     pub accel: AccelArgs,
