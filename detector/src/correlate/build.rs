@@ -11,7 +11,9 @@ use crate::{
     escape::escape,
     event::{Syscall, Walk},
     facts::Answer,
-    incident::{Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity},
+    incident::{
+        AdviceInput, Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity,
+    },
     pipeline::{Session, WalkFinding},
 };
 
@@ -69,7 +71,14 @@ impl Builder<'_> {
                 .sum(),
             holds,
             impact,
-            advice: advice(&self.session.facts, syscall.as_ref(), path.as_deref()),
+            advice: advice(&AdviceInput {
+                facts: &self.session.facts,
+                syscall: syscall.as_ref(),
+                path: path.as_deref(),
+                fstype: &walk.fstype,
+                origin: &[],
+                census: None,
+            }),
             degraded: self.degraded(&found, syscall.as_ref(), &waiters, still_waiting_count),
             syscall,
             waiters,

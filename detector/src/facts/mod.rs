@@ -1,11 +1,17 @@
 //! What is true of this kernel. No opinions: `plan` decides, `attach` acts.
 
 mod btf;
+mod cgroup;
 mod kallsyms;
 mod offsets;
+pub mod sysctls;
 mod system;
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +20,7 @@ use crate::probes;
 pub use btf::BtfFacts;
 pub use kallsyms::Symbols;
 pub use offsets::{missing as missing_offsets, to_offsets};
+pub use sysctls::Sysctl;
 pub use system::{Capability, DentryState, KERNEL_LOG};
 
 /// Where the kernel's own type information is.
@@ -96,6 +103,15 @@ pub struct Facts {
     /// The symbol table shows addresses to this process (`kernel.kptr_restrict`).
     #[serde(default = "unknown")]
     pub has_symbol_addresses: Answer,
+    /// Settings that bear on the dentry cache or on watches, by their sysctl(8) name.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, Sysctl>,
+    /// Where the root of the version 2 cgroup hierarchy is mounted; null where it isn't.
+    #[serde(default)]
+    pub cgroup_root: Option<String>,
+    /// The memory of one cgroup can be reclaimed alone (`memory.reclaim`).
+    #[serde(default = "unknown")]
+    pub has_memory_reclaim: Answer,
 }
 
 /// For recordings made before a fact was looked for.
@@ -124,8 +140,8 @@ pub enum FactsError {
     },
 }
 
-fn btf_hint(path: &std::path::Path) -> &'static str {
-    if path == std::path::Path::new(KERNEL_BTF) {
+fn btf_hint(path: &Path) -> &'static str {
+    if path == Path::new(KERNEL_BTF) {
         " (this kernel shows no type information; give that of the very same build with --btf FILE)"
     } else {
         ""
@@ -158,6 +174,7 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         .map(|name| (name.to_owned(), Answer::of(btf.has_tracepoint(name))))
         .collect();
     let uname = system::uname()?;
+    let cgroup_root = cgroup::root();
     let facts = Facts {
         host: uname.host,
         kernel_release: uname.release,
@@ -175,6 +192,9 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
         btf: btf.into_facts(&path),
+        sysctls: sysctls::read(Path::new("/proc/sys")),
+        has_memory_reclaim: cgroup::has_memory_reclaim(cgroup_root.as_deref()),
+        cgroup_root,
     };
     Ok((facts, symbols))
 }
@@ -212,6 +232,9 @@ pub(crate) mod tests {
             spinlocks_sleep: Answer::No,
             may_read_kernel_log: Answer::Yes,
             has_symbol_addresses: Answer::Yes,
+            sysctls: BTreeMap::new(),
+            cgroup_root: Some("/sys/fs/cgroup".to_owned()),
+            has_memory_reclaim: Answer::Yes,
         }
     }
 

@@ -8,7 +8,7 @@ mod mask;
 mod severity;
 mod span;
 
-pub use advice::advice;
+pub use advice::{AdviceInput, advice};
 pub use impact::Impact;
 pub use mask::{events_on_children, mask_names};
 pub use severity::{Severity, severity};

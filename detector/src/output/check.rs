@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Format, json};
 use crate::{
     escape::escape,
-    facts::{Answer, DentryState, Facts},
-    plan::{Exposure, Plan, exposure},
+    facts::{Answer, DentryState, Facts, Sysctl},
+    plan::{Exposure, Plan, Setting, exposure, settings},
     probes::PROBES,
     report::AttachReport,
 };
@@ -43,6 +43,8 @@ pub struct CheckReport {
     pub error: Option<String>,
     /// Struct fields that the kernel's type information doesn't have.
     pub missing_fields: Vec<String>,
+    /// What settings would help and what not.
+    pub settings: Vec<Setting>,
     /// The dentry cache now.
     pub dentry_state: Option<DentryState>,
 }
@@ -76,6 +78,7 @@ impl CheckReport {
         Self {
             verdict,
             exposure: exposure(&facts),
+            settings: settings(&facts),
             facts,
             plan,
             attached,
@@ -147,46 +150,91 @@ impl CheckReport {
             writeln!(to, "no field    {field}: what it gives is left out")?;
         }
         self.probes_text(to)?;
-        let Exposure {
-            walk_on_first_watch,
-            walk_on_every_watch,
-            walk_on_removal,
-            herd,
-        } = &self.exposure;
-        writeln!(
-            to,
-            "exposure    a first watch for events on children walks them all: {}",
-            answer(walk_on_first_watch)
-        )?;
-        writeln!(
-            to,
-            "            so does every other watch and change of one: {}",
-            answer(walk_on_every_watch)
-        )?;
-        writeln!(
-            to,
-            "            so does the first access after a watch went: {}",
-            answer(walk_on_removal)
-        )?;
-        writeln!(
-            to,
-            "            and that on many CPUs in turn (herd): {}",
-            answer(herd)
-        )?;
-        match &self.dentry_state {
-            Some(state) => writeln!(
-                to,
-                "dentries    {} cached, {} unused, {} of them negative",
-                state.dentries_count, state.unused_count, state.negative_count
-            )?,
-            None => writeln!(to, "dentries    could not tell")?,
-        }
+        self.exposure_text(to)?;
+        self.cache_text(to)?;
         let verdict = match self.verdict {
             Verdict::Full => "full: everything can be seen",
             Verdict::Degraded => "degraded: works, with the losses named above",
             Verdict::CannotRun => "cannot run",
         };
         writeln!(to, "verdict     {verdict}")
+    }
+
+    fn exposure_text(&self, to: &mut impl Write) -> io::Result<()> {
+        let Exposure {
+            walk_on_first_watch,
+            walk_on_every_watch,
+            walk_on_removal,
+            herd,
+        } = &self.exposure;
+        let lines = [
+            (
+                "a first watch for events on children walks them all",
+                walk_on_first_watch,
+            ),
+            (
+                "so does every other watch and change of one",
+                walk_on_every_watch,
+            ),
+            (
+                "so does the first access after a watch went",
+                walk_on_removal,
+            ),
+            ("and that on many CPUs in turn (herd)", herd),
+        ];
+        for (number, (what, whether)) in lines.into_iter().enumerate() {
+            let label = if number == 0 { "exposure" } else { "" };
+            writeln!(to, "{label:<12}{what}: {}", answer(whether))?;
+        }
+        let what = if self.exposure.herd == Answer::Yes {
+            "a kernel with commit 172e422ffea2 walks for a first watch only"
+        } else {
+            "`fslockup top` shows which directories such a walk would freeze this host for"
+        };
+        writeln!(to, "{:<12}{what}", "")
+    }
+
+    fn cache_text(&self, to: &mut impl Write) -> io::Result<()> {
+        match &self.dentry_state {
+            Some(state) => {
+                let share = state
+                    .negative_percent()
+                    .map(|percent| format!(" ({percent} % of all)"));
+                writeln!(
+                    to,
+                    "dentries    {} cached, {} unused, {} of them negative{}",
+                    state.dentries_count,
+                    state.unused_count,
+                    state.negative_count,
+                    share.unwrap_or_default(),
+                )?;
+            }
+            None => writeln!(to, "dentries    could not tell")?,
+        }
+        for setting in &self.settings {
+            let name = setting.name;
+            match &setting.value {
+                Sysctl::Value(value) => writeln!(to, "setting     {name} = {value}")?,
+                Sysctl::Absent => {
+                    writeln!(to, "setting     {name}: not in this kernel")?;
+                    continue;
+                }
+                Sysctl::Unknown(reason) => {
+                    let reason = escape(reason.as_bytes());
+                    writeln!(to, "setting     {name}: could not tell ({reason})")?;
+                }
+            }
+            if let Some(warning) = &setting.warning {
+                writeln!(to, "            {warning}")?;
+            }
+            writeln!(to, "            helps: {}", setting.helps)?;
+            writeln!(to, "            doesn't: {}", setting.does_not_help)?;
+        }
+        writeln!(
+            to,
+            "cgroups     the dentries of one can be freed alone (memory.reclaim): {}",
+            answer(&self.facts.has_memory_reclaim)
+        )
     }
 
     fn probes_text(&self, to: &mut impl Write) -> io::Result<()> {
@@ -235,5 +283,69 @@ fn answer(answer: &Answer) -> String {
         Answer::Yes => "yes".to_owned(),
         Answer::No => "no".to_owned(),
         Answer::Unknown(reason) => format!("could not tell ({reason})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::{
+            sysctls::{DENTRY_NEGATIVE, INOTIFY_MAX_USER_WATCHES, VFS_CACHE_PRESSURE},
+            tests::facts_with,
+        },
+        probes::{WALKER_FIXED, WALKER_UNFIXED},
+    };
+
+    fn report(walker: &str) -> CheckReport {
+        let answer = |name: &str| Answer::of(name == walker);
+        let functions = [WALKER_FIXED, WALKER_UNFIXED]
+            .map(|name| (name, answer(name), answer(name), [].as_slice()));
+        let mut facts = facts_with(&functions);
+        facts.sysctls = [
+            (DENTRY_NEGATIVE, Sysctl::Absent),
+            (VFS_CACHE_PRESSURE, Sysctl::Value(50)),
+            (
+                INOTIFY_MAX_USER_WATCHES,
+                Sysctl::Unknown("Permission\x1b denied".to_owned()),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let state = DentryState {
+            dentries_count: 210_712,
+            unused_count: 200_016,
+            negative_count: 200_002,
+        };
+        CheckReport::new(facts, None, Err("refused".to_owned()), Some(state))
+    }
+
+    fn printed(report: &CheckReport, format: Format) -> String {
+        let mut output = Vec::new();
+        report.print(&mut output, format).expect("printed");
+        String::from_utf8(output).expect("text")
+    }
+
+    #[test]
+    fn the_exposure_reads_as_it_should() {
+        for (name, walker) in [("fixed", WALKER_FIXED), ("unfixed", WALKER_UNFIXED)] {
+            let text = printed(&report(walker), Format::Text);
+            assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+            assert!(!text.contains('\x1b'));
+            let (_, exposure) = text.split_once("exposure ").expect("the exposure");
+            insta::assert_snapshot!(format!("check exposure {name}"), exposure);
+        }
+    }
+
+    #[test]
+    fn programs_get_the_settings_too() {
+        let line = printed(&report(WALKER_FIXED), Format::Json);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(line["settings"][1]["name"], VFS_CACHE_PRESSURE);
+        assert_eq!(line["settings"][1]["value"]["value"], 50);
+        assert_eq!(line["settings"][0]["value"], "absent");
+        assert_eq!(line["sysctls"][DENTRY_NEGATIVE], "absent");
+        assert_eq!(line["has_memory_reclaim"], "yes");
+        assert_eq!(line["dentry_state"]["negative_count"], 200_002);
     }
 }

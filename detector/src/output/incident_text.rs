@@ -38,8 +38,8 @@ pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io:
         ("mechanism", mechanism(found)),
         ("damage", damage(found)),
         ("kernel", kernel_reports(found)),
-        ("to do", bounded(&found.advice, 6)),
-        ("not known", bounded(&found.degraded, 4)),
+        ("to do", bounded(&found.advice, 7, 3)),
+        ("not known", bounded(&found.degraded, 4, 2)),
     ];
     for (name, lines) in sections {
         for (number, line) in lines.iter().enumerate() {
@@ -266,15 +266,15 @@ fn kernel_reports(found: &Incident) -> Vec<String> {
         .iter()
         .map(|report| shorten(&escape(report), TEXT_WIDTH))
         .collect();
-    bounded(&reports, 2)
+    bounded(&reports, 2, 2)
 }
 
 /// The first texts of a list, as many as go into some lines, and how many there are besides. A text
-/// gets two lines at most.
-fn bounded(texts: &[String], lines_max: usize) -> Vec<String> {
+/// gets so many of them at most.
+fn bounded(texts: &[String], lines_max: usize, each_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for (told, text) in texts.iter().enumerate() {
-        let more = wrap(text, TEXT_WIDTH, 2);
+        let more = wrap(text, TEXT_WIDTH, each_max);
         if lines.len() + more.len() > lines_max {
             lines.push(format!("and {} more (--format json)", texts.len() - told));
             break;

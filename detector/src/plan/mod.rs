@@ -1,6 +1,7 @@
 //! Which programs go where: a pure function of the table of probes and the facts.
 
 mod exposure;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use fslockup_ebpf::slot;
 use serde::{Deserialize, Serialize};
 
 pub use exposure::{Exposure, exposure};
+pub use settings::{Setting, settings};
 
 use crate::{
     facts::{Answer, Facts},
