@@ -491,6 +491,8 @@ pub struct Offsets {
     pub dentry_d_sb: u32,
     /// `dentry.d_hash.pprev`: 0 where no lookup can find the dentry.
     pub dentry_d_hash_pprev: u32,
+    /// `dentry.d_seq.seqcount.sequence`.
+    pub dentry_d_seq: u32,
     /// The link that `inode.i_dentry` points to: `dentry.d_alias`, in a union `d_u` before 7.x.
     pub dentry_d_alias: u32,
     /// `task_struct.pid`.
@@ -543,6 +545,7 @@ impl Offsets {
         dentry_d_inode: OFFSET_UNKNOWN,
         dentry_d_sb: OFFSET_UNKNOWN,
         dentry_d_hash_pprev: OFFSET_UNKNOWN,
+        dentry_d_seq: OFFSET_UNKNOWN,
         dentry_d_alias: OFFSET_UNKNOWN,
         task_struct_pid: OFFSET_UNKNOWN,
         task_struct_tgid: OFFSET_UNKNOWN,

@@ -127,11 +127,13 @@ fn filled(dentry: Typed, inode: Typed) {
     }
 }
 
+/// A lookup that ends in an error gives its dentry back before it was in the cache: proc and sysfs
+/// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
     if kread::is_positive(dentry) {
         count::<{ change::REMOVED_POSITIVE }>(dentry);
-    } else {
+    } else if !kread::never_was_hashed(dentry) {
         count::<{ change::REMOVED_NEGATIVE }>(dentry);
     }
 }
