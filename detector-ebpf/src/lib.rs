@@ -447,8 +447,10 @@ pub mod count {
     pub const STALLS_UNTIMED: u32 = 8;
     /// System calls lost because the map of running ones was full.
     pub const CALLS_FULL: u32 = 9;
+    /// Records about producers that were left out to keep half of the ring buffer for the others.
+    pub const PRODUCERS_UNTOLD: u32 = 10;
     /// How many there are.
-    pub const LEN: u32 = 10;
+    pub const LEN: u32 = 11;
 }
 
 /// Marks an offset that this kernel's type information doesn't give: the field is left out, the
@@ -481,6 +483,16 @@ pub struct Offsets {
     pub dentry_d_name_len: u32,
     /// `dentry.d_lockref.lock`.
     pub dentry_d_lock: u32,
+    /// `dentry.d_lockref.count`.
+    pub dentry_d_count: u32,
+    /// `dentry.d_inode`.
+    pub dentry_d_inode: u32,
+    /// `dentry.d_sb`.
+    pub dentry_d_sb: u32,
+    /// `dentry.d_hash.pprev`: 0 where no lookup can find the dentry.
+    pub dentry_d_hash_pprev: u32,
+    /// `dentry.d_seq.seqcount.sequence`.
+    pub dentry_d_seq: u32,
     /// The link that `inode.i_dentry` points to: `dentry.d_alias`, in a union `d_u` before 7.x.
     pub dentry_d_alias: u32,
     /// `task_struct.pid`.
@@ -495,6 +507,12 @@ pub struct Offsets {
     pub task_struct_last_arrival: u32,
     /// `task_struct.sched_info.last_queued`.
     pub task_struct_last_queued: u32,
+    /// `task_struct.mm`.
+    pub task_struct_mm: u32,
+    /// `mm_struct.exe_file`.
+    pub mm_struct_exe_file: u32,
+    /// `file.f_path.dentry`.
+    pub file_dentry: u32,
     /// `task_struct.stack`.
     pub task_struct_stack: u32,
     /// Offset of `pt_regs.orig_ax`.
@@ -523,6 +541,11 @@ impl Offsets {
         dentry_d_name_name: OFFSET_UNKNOWN,
         dentry_d_name_len: OFFSET_UNKNOWN,
         dentry_d_lock: OFFSET_UNKNOWN,
+        dentry_d_count: OFFSET_UNKNOWN,
+        dentry_d_inode: OFFSET_UNKNOWN,
+        dentry_d_sb: OFFSET_UNKNOWN,
+        dentry_d_hash_pprev: OFFSET_UNKNOWN,
+        dentry_d_seq: OFFSET_UNKNOWN,
         dentry_d_alias: OFFSET_UNKNOWN,
         task_struct_pid: OFFSET_UNKNOWN,
         task_struct_tgid: OFFSET_UNKNOWN,
@@ -530,6 +553,9 @@ impl Offsets {
         task_struct_pcount: OFFSET_UNKNOWN,
         task_struct_last_arrival: OFFSET_UNKNOWN,
         task_struct_last_queued: OFFSET_UNKNOWN,
+        task_struct_mm: OFFSET_UNKNOWN,
+        mm_struct_exe_file: OFFSET_UNKNOWN,
+        file_dentry: OFFSET_UNKNOWN,
         task_struct_stack: OFFSET_UNKNOWN,
         pt_regs_orig_ax: OFFSET_UNKNOWN,
         pt_regs_si: OFFSET_UNKNOWN,

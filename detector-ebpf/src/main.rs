@@ -15,6 +15,7 @@ mod counters;
 mod cpu;
 mod emit;
 mod kread;
+mod produce;
 mod release;
 mod settings;
 mod stall;

@@ -18,6 +18,15 @@ static STALL_THRESHOLD_NS: u64 = 0;
 #[unsafe(no_mangle)]
 static SPINLOCKS_SLEEP: u64 = 0;
 
+#[unsafe(no_mangle)]
+static PRODUCER_CHILDREN_MIN: u64 = 0;
+
+/// Changes in a directory with fewer cached children than this are not counted.
+pub fn producer_children_min() -> u64 {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const PRODUCER_CHILDREN_MIN) }
+}
+
 /// The wait that is shorter than this leaves no record.
 pub fn wait_threshold_ns() -> u64 {
     // SAFETY: as below.

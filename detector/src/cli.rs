@@ -67,6 +67,9 @@ pub struct RunArgs {
     /// Look at tasks that were kept from running for this long or longer
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub stall_threshold: Duration,
+    /// Count who changes the children of a directory from this many references to it on
+    #[arg(long, value_name = "COUNT", default_value_t = 32, hide = true)]
+    pub producer_children_min: u32,
     /// Size of the ring buffer, a power of two of at least a page
     #[arg(long, value_name = "BYTES", hide = true)]
     pub ring_bytes: Option<u32>,

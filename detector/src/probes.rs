@@ -52,6 +52,8 @@ pub enum Kind {
     Function,
     /// A function on which a breakpoint is not to be put: it would cost too much.
     HotFunction,
+    /// The entry of a function on which a breakpoint is not to be put.
+    HotEntry,
     /// A tracepoint with BTF.
     Tracepoint,
 }
@@ -72,7 +74,7 @@ pub enum Takes {
 pub struct Point {
     /// Its symbol.
     pub name: &'static str,
-    /// The program; for a function, what its programs' names begin with.
+    /// The program; for a function with entry and exit, what its programs' names begin with.
     pub program: &'static str,
     /// Where it comes from: the kernel commit that made or renamed it.
     pub origin: &'static str,
@@ -111,6 +113,44 @@ const CONTENTION: &[Point] = &[
         "16edd9b511a1 (\"locking: Add lock contention tracepoints\"), 5.19",
     ),
 ];
+
+/// What every probe of producers reads of a dentry and of its parent.
+const OF_DENTRIES: &[&str] = &[
+    "dentry.d_parent",
+    "dentry.d_inode",
+    "dentry.d_lockref.count",
+    "dentry.d_hash.pprev",
+    "dentry.d_seq.seqcount.sequence",
+    "inode.i_ino",
+    "inode.i_sb",
+    "super_block.s_dev",
+];
+
+const fn producers(
+    name: &'static str,
+    question: &'static str,
+    ways: &'static [Way],
+    lost_without: &'static str,
+) -> Probe {
+    Probe {
+        name,
+        question,
+        when: When::Always,
+        ways,
+        fields: OF_DENTRIES,
+        is_required: false,
+        lost_without,
+    }
+}
+
+const fn entries(points: &'static [Point], takes: Takes) -> Way {
+    Way {
+        kind: Kind::HotEntry,
+        points,
+        takes,
+        lost: "",
+    }
+}
 
 /// All probes, in the order in which they are attached.
 pub const PROBES: &[Probe] = &[
@@ -297,6 +337,98 @@ pub const PROBES: &[Probe] = &[
         is_required: false,
         lost_without: "the exact end of a hold: it is derived from the walk's end",
     },
+    producers(
+        "producers-spliced",
+        "Who looks up names, as most file systems do it: negative or positive?",
+        // The second one jumps to the first where there are both: one of them sees each lookup once.
+        &[entries(
+            &[
+                point(
+                    "d_splice_alias_ops",
+                    "produce_splice",
+                    "6.16 (\"new helper: d_splice_alias_ops()\"): d_splice_alias calls it, and so does proc",
+                ),
+                point(
+                    "d_splice_alias",
+                    "produce_splice",
+                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
+                ),
+            ],
+            Takes::One,
+        )],
+        "dentries made by lookups, on most file systems",
+    ),
+    producers(
+        "producers-added",
+        "Who looks up names, as the other file systems do it: negative or positive?",
+        &[entries(
+            &[point(
+                "d_add",
+                "produce_add",
+                "1da177e4c3f4 (Linux 2.6.12-rc2)",
+            )],
+            Takes::One,
+        )],
+        "dentries made by lookups on tmpfs before 7.x, and on some network file systems",
+    ),
+    producers(
+        "producers-filled",
+        "Who creates something under a name that was negative?",
+        &[entries(
+            &[
+                point(
+                    "d_instantiate",
+                    "produce_inst",
+                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
+                ),
+                point(
+                    "d_instantiate_new",
+                    "produce_new",
+                    "1e2e547a93a0 (\"do d_instantiate/unlock_new_inode combinations safely\"), 4.17",
+                ),
+                point(
+                    "d_make_persistent",
+                    "produce_persist",
+                    "7.x (\"d_make_persistent(): dentry_ops for pinned dentries\"): tmpfs and its like",
+                ),
+            ],
+            Takes::Some,
+        )],
+        "dentries that turn positive: files created under a name count as negative ones",
+    ),
+    producers(
+        "producers-emptied",
+        "Who deletes, and leaves a negative dentry?",
+        &[entries(
+            &[point(
+                "d_delete",
+                "produce_delete",
+                "1da177e4c3f4 (Linux 2.6.12-rc2)",
+            )],
+            Takes::One,
+        )],
+        "dentries that turn negative: unlink, rmdir",
+    ),
+    producers(
+        "producers-removed",
+        "Who takes dentries out of the cache?",
+        &[entries(
+            &[
+                point(
+                    "__dentry_kill",
+                    "produce_kill",
+                    "e55fd011549e (\"split dentry_kill()\"), 3.16",
+                ),
+                point(
+                    "dentry_kill",
+                    "produce_try_kill",
+                    "7.x, in place of __dentry_kill",
+                ),
+            ],
+            Takes::One,
+        )],
+        "dentries that leave the cache",
+    ),
 ];
 
 fn points() -> impl Iterator<Item = (Kind, &'static Point)> {
@@ -320,6 +452,12 @@ pub fn tracepoint_names() -> impl Iterator<Item = &'static str> {
     points()
         .filter(|(kind, _)| *kind == Kind::Tracepoint)
         .map(|(_, point)| point.name)
+}
+
+/// Whether a function is looked at through its entry alone.
+#[must_use]
+pub fn is_entry_only(symbol: &str) -> bool {
+    points().any(|(kind, point)| kind == Kind::HotEntry && point.name == symbol)
 }
 
 /// The program for a function, a part of one, or a tracepoint.

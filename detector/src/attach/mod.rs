@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{CpuState, Offsets, Waiting, WalkRecord, slot};
+use fslockup_ebpf::{CpuState, Offsets, ProducerCounts, ProducerKey, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use reasons::{chain, hint, kprobe_hint, reason};
@@ -36,6 +36,12 @@ pub const CPU_BYTES: usize = size_of::<CpuState>();
 /// Bytes of an element in the map of sleeping waiters.
 pub const WAITING_BYTES: usize = size_of::<Waiting>();
 
+/// Bytes of a key in the map of producers: a [`ProducerKey`].
+pub const PRODUCER_KEY_BYTES: usize = size_of::<ProducerKey>();
+
+/// Bytes of an element in the map of producers: a [`ProducerCounts`].
+pub const PRODUCER_BYTES: usize = size_of::<ProducerCounts>();
+
 /// What the programs are told when they are loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
@@ -45,6 +51,9 @@ pub struct Thresholds {
     pub wait_ns: u64,
     /// Stalls.
     pub stall_ns: u64,
+    /// Changes in a directory with fewer references than this are not counted: it has fewer cached
+    /// children, and each of them holds one reference.
+    pub producer_children_min: u32,
 }
 
 impl Thresholds {
@@ -53,6 +62,7 @@ impl Thresholds {
         walk_ns: u64::MAX,
         wait_ns: u64::MAX,
         stall_ns: u64::MAX,
+        producer_children_min: u32::MAX,
     };
 }
 
@@ -103,6 +113,10 @@ pub struct Attached {
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
     /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
+    /// What each process did in each directory.
+    pub producers: HashMap<MapData, [u8; PRODUCER_KEY_BYTES], [u8; PRODUCER_BYTES]>,
+    /// Changes that found that map full, by [`fslockup_ebpf::change`].
+    pub uncounted: PerCpuArray<MapData, u64>,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
@@ -113,6 +127,8 @@ pub struct Attached {
 pub struct Skipped {
     /// Of the programs for waits.
     pub waits_count: u64,
+    /// Of the programs for producers: each is a change of a dentry that was not counted.
+    pub changes_count: u64,
     /// Of all others.
     pub others_count: u64,
 }
@@ -133,6 +149,8 @@ impl Attached {
             let count = parse_skipped(&std::fs::read_to_string(fdinfo)?);
             if name.starts_with("wait_") {
                 skipped.waits_count += count;
+            } else if name.starts_with("produce_") {
+                skipped.changes_count += count;
             } else {
                 skipped.others_count += count;
             }
@@ -168,6 +186,7 @@ pub fn attach(
     let offsets = facts::to_offsets(facts);
     let cpus_count = possible_cpus().map_err(load_error)?;
     let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
+    let children_min = u64::from(thresholds.producer_children_min);
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
@@ -176,6 +195,7 @@ pub fn attach(
         .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
         .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
         .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
+        .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
         .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
     if let Some(bytes) = ring_bytes {
         loader.map_max_entries("RECORDS", bytes);
@@ -221,6 +241,8 @@ pub fn attach(
         compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
         cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
         sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
+        producers: HashMap::try_from(take("PRODUCERS")?).map_err(bad_map)?,
+        uncounted: PerCpuArray::try_from(take("UNCOUNTED")?).map_err(bad_map)?,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
         programs: ebpf,
     };
@@ -330,6 +352,7 @@ fn programs(target: &Target) -> Vec<String> {
         ""
     };
     match target.via {
+        Via::Fentry if probes::is_entry_only(&target.function) => vec![program.to_owned()],
         Via::Fentry => vec![format!("{program}_fexit"), format!("{program}_fentry")],
         Via::Kprobe => vec![
             format!("{program}{part}_kretprobe"),

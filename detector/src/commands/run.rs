@@ -48,6 +48,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         walk_ns: nanoseconds(args.walk_threshold),
         wait_ns: nanoseconds(args.wait_threshold),
         stall_ns: nanoseconds(args.stall_threshold),
+        producer_children_min: args.producer_children_min,
     };
     // Before attaching: a file that can't be made is the cheaper mistake.
     let record = args

@@ -35,6 +35,11 @@ const FIELDS: &[Field] = fields! {
     dentry_d_name_name: "dentry" ["d_name.name"];
     dentry_d_name_len: "dentry" ["d_name.len"];
     dentry_d_lock: "dentry" ["d_lockref.lock"];
+    dentry_d_count: "dentry" ["d_lockref.count"];
+    dentry_d_inode: "dentry" ["d_inode"];
+    dentry_d_sb: "dentry" ["d_sb"];
+    dentry_d_hash_pprev: "dentry" ["d_hash.pprev"];
+    dentry_d_seq: "dentry" ["d_seq.seqcount.sequence"];
     // 7.x took the union's name away, which the search through anonymous unions finds.
     dentry_d_alias: "dentry" ["d_u.d_alias", "d_alias"];
     task_struct_pid: "task_struct" ["pid"];
@@ -43,6 +48,9 @@ const FIELDS: &[Field] = fields! {
     task_struct_pcount: "task_struct" ["sched_info.pcount"];
     task_struct_last_arrival: "task_struct" ["sched_info.last_arrival"];
     task_struct_last_queued: "task_struct" ["sched_info.last_queued"];
+    task_struct_mm: "task_struct" ["mm"];
+    mm_struct_exe_file: "mm_struct" ["exe_file"];
+    file_dentry: "file" ["f_path.dentry"];
     task_struct_stack: "task_struct" ["stack"];
     pt_regs_orig_ax: "pt_regs" ["orig_ax"];
     pt_regs_si: "pt_regs" ["si"];

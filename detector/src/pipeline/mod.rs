@@ -119,6 +119,8 @@ impl Pipeline {
             Event::Stall(stall) => self.correlator.stall(&self.session, *stall),
             Event::Syscall(syscall) => self.correlator.syscall(&self.session, *syscall),
             Event::Release(release) => self.correlator.release(&self.session, release),
+            // They belong to no incident by themselves.
+            Event::Producer(_) | Event::Name(_) => {}
         }
     }
 

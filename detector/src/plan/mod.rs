@@ -238,7 +238,7 @@ fn is_possible(kind: Kind, point: &Point, via: Via, facts: &Facts, wishes: &Wish
             .is_some_and(|found| found.in_btf.is_possible() || found.in_symbols.is_possible())
     });
     let is_there = match (kind, via) {
-        (Kind::Function | Kind::HotFunction, Via::Fentry) => {
+        (Kind::Function | Kind::HotFunction | Kind::HotEntry, Via::Fentry) => {
             is_wanted && function(point.name).is_some_and(|found| found.in_btf.is_possible())
         }
         (Kind::Function, Via::Kprobe) => {
