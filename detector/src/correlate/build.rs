@@ -14,7 +14,7 @@ use crate::{
     incident::{
         AdviceInput, Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity,
     },
-    pipeline::{Session, WalkFinding},
+    pipeline::{Children, Session, WalkFinding},
 };
 
 /// The system calls that leave a record when they are slow.
@@ -37,6 +37,7 @@ impl Builder<'_> {
     pub fn incident(
         &self,
         found: WalkFinding,
+        children: Option<&Children>,
         kernel_reports: Vec<Vec<u8>>,
         still_waiting_count: usize,
         lost_count: u64,
@@ -61,6 +62,16 @@ impl Builder<'_> {
         let mut holds = self.joined.holds.clone();
         holds.extend(queue_holds(&queue, self.session.wait_threshold_ns));
         let path = found.path.as_deref().map(escape);
+        let census = children.and_then(|children| children.census.clone());
+        let origin = children
+            .and_then(|children| children.origin.as_ref())
+            .map(|directory| directory.producers.clone())
+            .unwrap_or_default();
+        let mut degraded = self.degraded(&found, syscall.as_ref(), &waiters, still_waiting_count);
+        match children {
+            Some(children) => degraded.extend(children.degraded.iter().cloned()),
+            None => degraded.push("children: nobody has counted them".to_owned()),
+        }
         Incident {
             severity: severity(found.walk_ns, &impact, !kernel_reports.is_empty()),
             own_wait_ns: self
@@ -76,10 +87,12 @@ impl Builder<'_> {
                 syscall: syscall.as_ref(),
                 path: path.as_deref(),
                 fstype: &walk.fstype,
-                origin: &[],
-                census: None,
+                origin: &origin,
+                census: census.as_ref(),
             }),
-            degraded: self.degraded(&found, syscall.as_ref(), &waiters, still_waiting_count),
+            degraded,
+            census,
+            origin,
             syscall,
             waiters,
             stalls,

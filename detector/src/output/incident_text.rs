@@ -9,7 +9,7 @@ use super::{
     device, duration,
     json::time,
     layout::{WIDTH, columns, shorten, styled, wrap},
-    syscall_name,
+    origin, syscall_name,
 };
 use crate::{
     escape::escape,
@@ -37,6 +37,7 @@ pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io:
         ("cause", cause(found)),
         ("mechanism", mechanism(found)),
         ("damage", damage(found)),
+        ("origin", origin(found)),
         ("kernel", kernel_reports(found)),
         ("to do", bounded(&found.advice, 7, 3)),
         ("not known", bounded(&found.degraded, 4, 2)),
@@ -258,6 +259,32 @@ fn stalled(stalled: &Stalled) -> String {
         stall.cpu,
     );
     shorten(&text, TEXT_WIDTH)
+}
+
+/// What was walked over, and who put it there.
+fn origin(found: &Incident) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(census) = &found.census {
+        let about = if census.is_approximate || !census.is_complete {
+            "about "
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "{about}{} cached children, {} negative",
+            census.children_count,
+            origin::percent(census.negative_count, census.children_count)
+        ));
+    }
+    for producer in found.origin.iter().take(SHOWN_MAX) {
+        lines.push(shorten(&origin::who(producer), TEXT_WIDTH));
+        lines.push(shorten(
+            &format!("  {}", origin::what(producer)),
+            TEXT_WIDTH,
+        ));
+    }
+    lines.extend(more(found.origin.len(), "producer"));
+    lines
 }
 
 fn kernel_reports(found: &Incident) -> Vec<String> {

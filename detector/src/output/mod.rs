@@ -6,6 +6,7 @@ mod incident_json;
 mod incident_text;
 pub mod json;
 mod layout;
+mod origin;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -50,6 +50,7 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         function,
         path,
         waiters,
+        identity: _,
         degraded,
     } = found;
     let path = path
