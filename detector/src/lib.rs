@@ -18,6 +18,7 @@ pub mod event;
 pub mod facts;
 pub mod frame;
 pub mod incident;
+pub mod marks;
 mod mounts;
 pub mod output;
 pub mod pipeline;

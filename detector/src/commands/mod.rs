@@ -1,8 +1,12 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
+mod cgroups;
 mod check;
+pub mod identity;
 mod kernel_log;
 mod maps;
+pub mod marks;
+pub mod proc;
 mod replay;
 mod run;
 mod stacks;

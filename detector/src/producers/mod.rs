@@ -1,5 +1,9 @@
 //! Who made the children of a directory: what the kernel counted, joined to what a process is.
 
+pub mod identity;
+pub mod table;
+pub mod template;
+
 use fslockup_ebpf::change;
 use serde::{Deserialize, Serialize};
 
