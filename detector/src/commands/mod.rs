@@ -1,5 +1,6 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
+mod census;
 mod check;
 mod kernel_log;
 mod maps;
@@ -10,7 +11,7 @@ mod stacks;
 use std::process::ExitCode;
 
 use crate::{
-    attach::AttachError,
+    attach::{AttachError, census::CensusError},
     cli::{Command, KernelArgs},
     facts::{self, Facts, FactsError, Symbols},
     plan::{Plan, PlanError, Wishes, plan},
@@ -29,6 +30,17 @@ pub enum CommandError {
     /// The kernel refused.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The census program can't be loaded.
+    #[error(transparent)]
+    Census(#[from] CensusError),
+    /// A directory's children can't be counted.
+    #[error("{name}: {source}")]
+    Directory {
+        /// The directory.
+        name: String,
+        /// Why.
+        source: CensusError,
+    },
     /// A recording can't be read.
     #[error("{file}: {source}")]
     Recording {
@@ -68,6 +80,7 @@ pub fn execute(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Census(args) => census::census(args),
         Command::Replay(args) => replay::replay(args),
     };
     match outcome {
