@@ -27,7 +27,7 @@ pub struct Address(pub u64);
 impl Address {
     /// The address of a field, if its offset is known.
     #[inline(always)]
-    fn field(self, offset: u32) -> Option<Self> {
+    pub fn field(self, offset: u32) -> Option<Self> {
         if offset == OFFSET_UNKNOWN || self.0 == 0 {
             return None;
         }
@@ -35,18 +35,18 @@ impl Address {
     }
 
     #[inline(always)]
-    fn read<T>(self) -> Option<T> {
+    pub fn read<T>(self) -> Option<T> {
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(self.0 as *const T) }.ok()
     }
 
     #[inline(always)]
-    fn read_field<T>(self, offset: u32) -> Option<T> {
+    pub fn read_field<T>(self, offset: u32) -> Option<T> {
         self.field(offset)?.read()
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Option<Self> {
+    pub fn follow(self, offset: u32) -> Option<Self> {
         match self.read_field::<u64>(offset)? {
             0 => None,
             address => Some(Self(address)),
@@ -55,7 +55,7 @@ impl Address {
 
     /// Copies bytes to `to`; `false` if they can't be read.
     #[inline(always)]
-    fn copy_to(self, to: *mut u8, bytes: u32) -> bool {
+    pub fn copy_to(self, to: *mut u8, bytes: u32) -> bool {
         // SAFETY: the helper checks the source, the verifier checks that `to` has room.
         unsafe { raw_probe_read_kernel(to.cast(), bytes, self.0 as *const _) == 0 }
     }
@@ -328,7 +328,7 @@ fn copy_name(dentry: Address, path: &mut [u8; PATH_BYTES], at: usize) -> Option<
 
 /// `value & MASK` in an instruction that the compiler can't find needless and remove.
 #[inline(always)]
-fn masked<const MASK: usize>(value: usize) -> usize {
+pub fn masked<const MASK: usize>(value: usize) -> usize {
     let mut value = value as u64;
     // SAFETY: one arithmetic instruction on a register.
     unsafe {

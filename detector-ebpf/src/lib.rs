@@ -361,6 +361,87 @@ pub struct NameRecord {
 
 const _: () = assert!(size_of::<NameRecord>() == 32 + NAME_ROOM);
 
+/// What a run of the census program is to do.
+pub mod census_do {
+    /// Find the directory behind an open file of the calling process.
+    pub const FIND: u32 = 1;
+    /// Look whether the directory is still there, and at its reference count.
+    pub const PEEK: u32 = 2;
+    /// The same, then step along its children.
+    pub const STEP: u32 = 3;
+}
+
+/// How a run of the census program ended.
+pub mod census_end {
+    /// It did not run.
+    pub const NONE: u32 = 0;
+    /// It did what it was asked for; more children may be behind the cursor.
+    pub const MORE: u32 = 1;
+    /// The end of the list was reached.
+    pub const LAST: u32 = 2;
+    /// There is no such directory at this address (any more).
+    pub const GONE: u32 = 3;
+    /// The list changed under the cursor: what this run counted is worth nothing.
+    pub const LOST: u32 = 4;
+}
+
+/// Most children that one run of the census program passes. An old verifier looks at each round of a
+/// loop: 2,048 rounds were refused.
+pub const CENSUS_STEPS_MAX: u32 = 256;
+
+/// A place in a directory's list of children: the last child that was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CensusCursor {
+    /// Address of its link in the list; 0: before the first child.
+    pub link_addr: u64,
+    /// Address of the next link: where it is another one, the place is lost. A dentry that was freed and
+    /// made again at the same address lies at the head of the list, before another one.
+    pub next_addr: u64,
+    /// Hash and length of its name.
+    pub name_hash_len: u64,
+}
+
+/// The only element of the map `CENSUS`: what one run of the program is given, and what it found.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CensusState {
+    /// In: [`census_do`].
+    pub what: u32,
+    /// In, for [`census_do::FIND`]: the file descriptor.
+    pub fd: u32,
+    /// Address of the directory's dentry: out of [`census_do::FIND`], into the others.
+    pub dentry_addr: u64,
+    /// Inode number, likewise.
+    pub ino: u64,
+    /// Device of its superblock, likewise, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// In: how many children to pass, at most [`CENSUS_STEPS_MAX`].
+    pub steps_max: u32,
+    /// In and out.
+    pub cursor: CensusCursor,
+    /// Out: [`census_end`].
+    pub end: u32,
+    /// Out: the reference count of the directory's dentry, of which each child holds one.
+    pub references_count: u32,
+    /// Out: the first link of the list at the start of this run.
+    pub first_addr: u64,
+    /// Out: children without an inode that this run passed.
+    pub negative_count: u32,
+    /// Out: children with one.
+    pub positive_count: u32,
+    /// Out: what else it passed: [`Offsets::dentry_flags_no_child`].
+    pub no_child_count: u32,
+    /// Out: bytes used in `sample`.
+    pub sample_len: u32,
+    /// Out: the directory's file system type, ended by 0.
+    pub fstype: [u8; FSTYPE_BYTES],
+    /// Out: the name of one of the children, of a negative one if there was one.
+    pub sample: [u8; NAME_ROOM],
+}
+
+const _: () = assert!(size_of::<CensusState>() == 104 + NAME_ROOM);
+
 /// A wait that goes on, as the map `CPUS` shows it to user space; free where `lock_addr` is 0.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -525,6 +606,31 @@ pub struct Offsets {
     pub pt_regs_bytes: u32,
     /// 1 where the kernel has the helper `bpf_task_pt_regs` (dd6e10fbd9fb, 5.15).
     pub has_task_pt_regs: u32,
+    /// `dentry.d_children`, until da549bdd15c2 (6.8) `d_subdirs`.
+    pub dentry_d_children: u32,
+    /// `dentry.d_sib`, until da549bdd15c2 (6.8) `d_child`.
+    pub dentry_d_sib: u32,
+    /// `dentry.d_inode`.
+    pub dentry_d_inode: u32,
+    /// `dentry.d_flags`.
+    pub dentry_d_flags: u32,
+    /// `dentry.d_lockref.count`.
+    pub dentry_d_count: u32,
+    /// `dentry.d_name.hash_len`: hash and length of the name in one word.
+    pub dentry_d_name_hash_len: u32,
+    /// `task_struct.files`.
+    pub task_struct_files: u32,
+    /// `files_struct.fdt`.
+    pub files_struct_fdt: u32,
+    /// `fdtable.max_fds`.
+    pub fdtable_max_fds: u32,
+    /// `fdtable.fd`.
+    pub fdtable_fd: u32,
+    /// `file.f_path.dentry`.
+    pub file_f_path_dentry: u32,
+    /// The flags of dentries in a list of children that are no children: cursors of readdir, and
+    /// names whose lookup goes on.
+    pub dentry_flags_no_child: u32,
 }
 
 impl Offsets {
@@ -562,5 +668,17 @@ impl Offsets {
         pt_regs_dx: OFFSET_UNKNOWN,
         pt_regs_bytes: OFFSET_UNKNOWN,
         has_task_pt_regs: 0,
+        dentry_d_children: OFFSET_UNKNOWN,
+        dentry_d_sib: OFFSET_UNKNOWN,
+        dentry_d_inode: OFFSET_UNKNOWN,
+        dentry_d_flags: OFFSET_UNKNOWN,
+        dentry_d_count: OFFSET_UNKNOWN,
+        dentry_d_name_hash_len: OFFSET_UNKNOWN,
+        task_struct_files: OFFSET_UNKNOWN,
+        files_struct_fdt: OFFSET_UNKNOWN,
+        fdtable_max_fds: OFFSET_UNKNOWN,
+        fdtable_fd: OFFSET_UNKNOWN,
+        file_f_path_dentry: OFFSET_UNKNOWN,
+        dentry_flags_no_child: 0,
     };
 }

@@ -27,6 +27,10 @@ pub enum Command {
     ///
     /// Exit code 0: everything can be seen; 1: degraded; 2: cannot run.
     Check(CheckArgs),
+    /// Count the cached children of directories, and say how long a watch would freeze the host
+    ///
+    /// Exit code 2 if one of them can't be counted.
+    Census(CensusArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
 }
@@ -93,6 +97,23 @@ pub struct CheckArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Options of `census`.
+#[derive(Debug, Args)]
+pub struct CensusArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Count each directory for this long at most, then estimate
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
+    pub deadline: Duration,
+    /// The directories
+    #[arg(value_name = "DIR", required = true)]
+    pub dirs: Vec<PathBuf>,
 }
 
 /// Options of `replay`.

@@ -1,5 +1,6 @@
 //! Acts on a plan: loads the programs and attaches them. The only file that talks to aya's loader.
 
+pub mod census;
 mod reasons;
 
 use std::{

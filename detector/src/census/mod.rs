@@ -1,4 +1,10 @@
 //! How many cached children a directory has, counted without a lock.
+//!
+//! `steps` is the pure half: which stretch of the list comes next, and what becomes of it when the list
+//! changes meanwhile. The program is `detector-ebpf/src/census.rs`, run by `attach/census.rs`.
+
+mod samples;
+pub mod steps;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,4 +30,44 @@ pub struct Census {
     pub restarts_count: u64,
     /// How long it took.
     pub duration_ns: u64,
+    /// The longest single run of the program, as its caller saw it: nothing else runs on that CPU
+    /// meanwhile.
+    #[serde(default)]
+    pub longest_run_ns: u64,
+}
+
+/// A directory by the address of its dentry: no path is looked up, and mount namespaces don't matter.
+/// Number and device are compared at every step, so an address that is out of date is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Directory {
+    /// Address of its dentry.
+    pub dentry_addr: u64,
+    /// Device of its superblock, as the kernel packs it: not always that of stat(2) (btrfs).
+    pub dev: u32,
+    /// Inode number.
+    pub ino: u64,
+    /// References to the dentry that this process itself holds through an open file.
+    pub own_references_count: u32,
+}
+
+impl Directory {
+    /// One out of a record.
+    #[must_use]
+    pub fn at(dentry_addr: u64, dev: u32, ino: u64) -> Self {
+        Self {
+            dentry_addr,
+            dev,
+            ino,
+            own_references_count: 0,
+        }
+    }
+
+    /// How many children it has at most, by its reference count: each holds one, and so does each
+    /// open file, working directory and mount. A dentry that dies has a negative count.
+    #[must_use]
+    pub fn children_at_most(&self, references_count: u32) -> u64 {
+        u64::try_from(references_count.cast_signed())
+            .unwrap_or(0)
+            .saturating_sub(self.own_references_count.into())
+    }
 }

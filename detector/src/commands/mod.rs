@@ -1,5 +1,6 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
+mod census;
 mod cgroups;
 mod check;
 pub mod identity;
@@ -14,7 +15,7 @@ mod stacks;
 use std::process::ExitCode;
 
 use crate::{
-    attach::AttachError,
+    attach::{AttachError, census::CensusError},
     cli::{Command, KernelArgs},
     facts::{self, Facts, FactsError, Symbols},
     plan::{Plan, PlanError, Wishes, plan},
@@ -33,6 +34,17 @@ pub enum CommandError {
     /// The kernel refused.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The census program can't be loaded.
+    #[error(transparent)]
+    Census(#[from] CensusError),
+    /// A directory's children can't be counted.
+    #[error("{name}: {source}")]
+    Directory {
+        /// The directory.
+        name: String,
+        /// Why.
+        source: CensusError,
+    },
     /// A recording can't be read.
     #[error("{file}: {source}")]
     Recording {
@@ -72,6 +84,7 @@ pub fn execute(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Census(args) => census::census(args),
         Command::Replay(args) => replay::replay(args),
     };
     match outcome {

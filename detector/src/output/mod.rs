@@ -1,5 +1,6 @@
 //! Findings as text for people and as JSON for programs. Nothing here asks the system anything.
 
+mod census;
 mod check;
 mod duration;
 mod incident_json;
@@ -13,6 +14,7 @@ mod text;
 
 use std::io::Write;
 
+pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
 
 use crate::pipeline::{Finding, Session};
