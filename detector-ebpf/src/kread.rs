@@ -139,6 +139,14 @@ pub fn never_was_hashed(negative: Typed) -> bool {
     !is_hashed(negative) && negative.load::<u32>(offset!(dentry_d_seq)) == 0
 }
 
+/// Inode number of a directory.
+#[inline(always)]
+pub fn ino(directory: Typed) -> u64 {
+    directory
+        .follow(offset!(dentry_d_inode))
+        .load(offset!(inode_i_ino))
+}
+
 /// Inode number and device of a directory.
 #[inline(always)]
 pub fn identity(directory: Typed) -> (u64, u32) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use aya::maps::{HashMap, Map, MapData, loaded_maps};
+use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::{signal::Signal, stat::stat},
@@ -246,25 +246,39 @@ fn kernel_dev(dev: u64) -> u32 {
     u32::try_from(packed).unwrap_or_default()
 }
 
-/// The kernel's map as it is.
+/// The kernel's maps as they are.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves of eight bytes"
+)]
 fn producers() -> anyhow::Result<Vec<(Key, Counts)>> {
+    let map = Map::HashMap(map_named("PRODUCERS")?);
+    let map: HashMap<_, [u64; 2], Counts> = HashMap::try_from(map)?;
+    let in_map = map.iter().filter_map(Result::ok);
+    let slots: Array<_, [u64; 10]> = Array::try_from(Map::Array(map_named("SLOTS")?))?;
+    // A slot: the dentry's address, key, claims, counts.
+    let in_slots = slots.iter().filter_map(Result::ok).map(|slot| {
+        let mut counts = Counts::default();
+        counts.copy_from_slice(&slot[4..]);
+        ([slot[1], slot[2]], counts)
+    });
+    let found = in_map.chain(in_slots).map(|([ino, dev_pid], counts)| {
+        let key = Key {
+            ino,
+            dev: Some((dev_pid & u64::from(u32::MAX)) as u32),
+            pid: (dev_pid >> 32) as u32,
+        };
+        (key, counts)
+    });
+    Ok(found.collect())
+}
+
+fn map_named(name: &str) -> anyhow::Result<MapData> {
     let info = loaded_maps()
         .filter_map(Result::ok)
-        .find(|map| map.name_as_str() == Some("PRODUCERS"))
-        .context("no map PRODUCERS")?;
-    let map = Map::HashMap(MapData::from_id(info.id())?);
-    let map: HashMap<_, [u8; 16], [u64; CHANGES.len()]> = HashMap::try_from(map)?;
-    let mut found = Vec::new();
-    for element in map.iter().filter_map(Result::ok) {
-        let (key, counts) = element;
-        let key = Key {
-            ino: u64::from_ne_bytes(key[..8].try_into()?),
-            dev: Some(u32::from_ne_bytes(key[8..12].try_into()?)),
-            pid: u32::from_ne_bytes(key[12..].try_into()?),
-        };
-        found.push((key, counts));
-    }
-    Ok(found)
+        .find(|map| map.name_as_str() == Some(name))
+        .with_context(|| format!("no map {name}"))?;
+    Ok(MapData::from_id(info.id())?)
 }
 
 fn names(dir: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
