@@ -9,10 +9,14 @@ mod layout;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top_json;
+mod top_text;
 
 use std::io::Write;
 
 pub use check::{CheckReport, Verdict};
+pub use top_json::write_top;
+pub use top_text::{Screen, top_lines};
 
 use crate::pipeline::{Finding, Session};
 

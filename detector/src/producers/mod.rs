@@ -1,7 +1,11 @@
 //! Who made the children of a directory: what the kernel counted, joined to what a process is.
 
+mod who;
+
 use fslockup_ebpf::change;
 use serde::{Deserialize, Serialize};
+
+pub use who::who;
 
 /// What a process is, as far as it could be told when it was first seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
