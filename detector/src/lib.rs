@@ -30,3 +30,4 @@ pub mod recording;
 pub mod report;
 #[cfg(test)]
 mod testing;
+pub mod top;

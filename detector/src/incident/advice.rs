@@ -22,7 +22,7 @@ use crate::{
     event::Syscall,
     facts::{Answer, Facts, Sysctl, sysctls::DENTRY_NEGATIVE},
     plan::exposure,
-    producers::Producer,
+    producers::{Producer, who},
 };
 
 /// Bytes of a dentry: 192 on x86-64, 240 under PREEMPT_RT (their BTF). A request for a little too
@@ -112,7 +112,7 @@ fn stop(producer: &Producer, origin: &[Producer], directory: &str, is_in_memory:
         .as_deref()
         .map(|template| format!(", named {}", escape_rest(template)))
         .unwrap_or_default();
-    let who = who(producer);
+    let who = who(producer, |name| name);
     if is_in_memory || producer.changes.negative_count().saturating_mul(2) < created {
         return format!(
             "{who} {made}, most of them files that exist{names}: let it spread them over \
@@ -127,23 +127,6 @@ fn stop(producer: &Producer, origin: &[Producer], directory: &str, is_in_memory:
     format!(
         "{verb} {who}: it {made}{names}, and until it stops this comes back. Costs the work it does."
     )
-}
-
-/// `comm (pid 42, x.service)`.
-fn who(producer: &Producer) -> String {
-    let identity = &producer.identity;
-    let which = match (producer.pid, producer.has_exited) {
-        (Some(pid), false) => format!("pid {pid}"),
-        (Some(pid), true) => format!("pid {pid}, exited"),
-        (None, _) => format!("{} processes", producer.processes_count),
-    };
-    let place = identity
-        .container
-        .as_deref()
-        .or(identity.unit.as_deref())
-        .map(|place| format!(", {}", escape_rest(place)))
-        .unwrap_or_default();
-    format!("{} ({which}{place})", escape(&identity.comm))
 }
 
 fn drop_at_removal(input: &AdviceInput) -> Option<String> {

@@ -11,11 +11,15 @@ mod origin;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top_json;
+mod top_text;
 
 use std::io::Write;
 
 pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
+pub use top_json::write_top;
+pub use top_text::{Screen, top_lines};
 
 use crate::pipeline::{Finding, Session};
 

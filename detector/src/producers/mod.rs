@@ -3,9 +3,12 @@
 pub mod identity;
 pub mod table;
 pub mod template;
+mod who;
 
 use fslockup_ebpf::change;
 use serde::{Deserialize, Serialize};
+
+pub use who::who;
 
 /// What a process is, as far as it could be told when it was first seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,212 @@
+//! The danger list as JSON lines: `danger` for each directory, then `summary`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{
+    device,
+    json::{self, time},
+};
+use crate::{
+    danger::{Danger, WatchKind, Watcher},
+    escape::{escape, escape_rest},
+    event::Call,
+    facts::DentryState,
+    incident::mask_names,
+    producers::{Changes, Producer},
+    top::{Row, SortKey, View},
+};
+
+/// Most entries of one list in a line.
+const LISTED_MAX: usize = 64;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Body<'a> {
+    Danger(Box<DangerBody<'a>>),
+    Summary(Box<SummaryBody<'a>>),
+}
+
+#[derive(Serialize)]
+struct DangerBody<'a> {
+    at: String,
+    host: &'a str,
+    kernel: &'a str,
+    path: Option<String>,
+    dev: String,
+    ino: u64,
+    fstype: Option<String>,
+    children_count: u64,
+    negative_count: Option<u64>,
+    predicted_ns: u64,
+    /// None at a first reading.
+    created_per_s: Option<u64>,
+    watchers: Vec<WatcherBody>,
+    watchers_omitted_count: usize,
+    producers: Vec<ProducerBody>,
+    producers_omitted_count: usize,
+}
+
+#[derive(Serialize)]
+struct WatcherBody {
+    pid: u32,
+    comm: String,
+    through: WatchKind,
+    mask: String,
+    is_on_children: bool,
+}
+
+/// A producer, as it stands in every line that has producers.
+#[derive(Serialize)]
+pub struct ProducerBody {
+    /// None for several processes.
+    pid: Option<u32>,
+    processes_count: u64,
+    comm: String,
+    exe: Option<String>,
+    cgroup: Option<String>,
+    unit: Option<String>,
+    container: Option<String>,
+    has_exited: bool,
+    #[serde(flatten)]
+    changes: ChangesBody,
+    first_ns: u64,
+    last_ns: u64,
+    template: Option<String>,
+    samples: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are in names")]
+struct ChangesBody {
+    created_count: u64,
+    negative_count: u64,
+    removed_count: u64,
+}
+
+#[derive(Serialize)]
+struct SummaryBody<'a> {
+    at: String,
+    host: &'a str,
+    kernel: &'a str,
+    duration_ns: u64,
+    sort: SortKey,
+    directories_count: usize,
+    directories_omitted_count: usize,
+    dentry_state: Option<DentryState>,
+    /// Changes of producers and directories that had to make room.
+    dropped: ChangesBody,
+    /// Changes that the kernel had no room to count by process and directory.
+    uncounted_count: u64,
+    lost_count: u64,
+}
+
+/// Writes a reading.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str) -> io::Result<()> {
+    let at = time(view.realtime_ns);
+    for row in &view.rows {
+        let body = danger(row, at.clone(), host, kernel);
+        json::line(to, &Body::Danger(Box::new(body)))?;
+    }
+    let totals = &view.totals;
+    let body = SummaryBody {
+        at,
+        host,
+        kernel,
+        duration_ns: view.duration_ns,
+        sort: view.sort,
+        directories_count: view.directories_count,
+        directories_omitted_count: view.directories_count.saturating_sub(view.rows.len()),
+        dentry_state: totals.dentry_state,
+        dropped: ChangesBody::of(&totals.dropped),
+        uncounted_count: totals.uncounted.total_count(),
+        lost_count: totals.lost_count,
+    };
+    json::line(to, &Body::Summary(Box::new(body)))
+}
+
+fn danger<'a>(row: &Row, at: String, host: &'a str, kernel: &'a str) -> DangerBody<'a> {
+    let Danger {
+        dev,
+        ino,
+        fstype,
+        path,
+        children_count,
+        negative_count,
+        predicted_ns,
+        watchers,
+        producers,
+    } = &row.danger;
+    DangerBody {
+        at,
+        host,
+        kernel,
+        path: path.as_deref().map(escape),
+        dev: device(*dev),
+        ino: *ino,
+        fstype: (!fstype.is_empty()).then(|| escape(fstype)),
+        children_count: *children_count,
+        negative_count: *negative_count,
+        predicted_ns: *predicted_ns,
+        created_per_s: row.created_per_s,
+        watchers: watchers.iter().take(LISTED_MAX).map(watcher).collect(),
+        watchers_omitted_count: watchers.len().saturating_sub(LISTED_MAX),
+        producers: producers
+            .iter()
+            .take(LISTED_MAX)
+            .map(ProducerBody::of)
+            .collect(),
+        producers_omitted_count: producers.len().saturating_sub(LISTED_MAX),
+    }
+}
+
+fn watcher(watcher: &Watcher) -> WatcherBody {
+    let call = match watcher.through {
+        WatchKind::Inotify => Call::InotifyAddWatch,
+        WatchKind::Fanotify => Call::FanotifyMark,
+    };
+    WatcherBody {
+        pid: watcher.pid,
+        comm: escape(&watcher.comm),
+        through: watcher.through,
+        mask: mask_names(call, watcher.mask),
+        is_on_children: watcher.is_on_children(),
+    }
+}
+
+impl ProducerBody {
+    /// With every name escaped.
+    #[must_use]
+    pub fn of(producer: &Producer) -> Self {
+        let identity = &producer.identity;
+        Self {
+            pid: producer.pid,
+            processes_count: producer.processes_count,
+            comm: escape(&identity.comm),
+            exe: identity.exe.as_deref().map(escape),
+            cgroup: identity.cgroup.as_deref().map(escape),
+            unit: identity.unit.as_deref().map(escape_rest),
+            container: identity.container.as_deref().map(escape_rest),
+            has_exited: producer.has_exited,
+            changes: ChangesBody::of(&producer.changes),
+            first_ns: producer.first_ns,
+            last_ns: producer.last_ns,
+            template: producer.template.as_deref().map(escape_rest),
+            samples: producer.samples.iter().map(|name| escape(name)).collect(),
+        }
+    }
+}
+
+impl ChangesBody {
+    fn of(changes: &Changes) -> Self {
+        Self {
+            created_count: changes.created_count(),
+            negative_count: changes.negative_count(),
+            removed_count: changes.removed_count(),
+        }
+    }
+}
