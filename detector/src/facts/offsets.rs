@@ -39,6 +39,7 @@ const FIELDS: &[Field] = fields! {
     dentry_d_inode: "dentry" ["d_inode"];
     dentry_d_sb: "dentry" ["d_sb"];
     dentry_d_hash_pprev: "dentry" ["d_hash.pprev"];
+    dentry_d_seq: "dentry" ["d_seq.seqcount.sequence"];
     // 7.x took the union's name away, which the search through anonymous unions finds.
     dentry_d_alias: "dentry" ["d_u.d_alias", "d_alias"];
     task_struct_pid: "task_struct" ["pid"];

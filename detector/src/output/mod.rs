@@ -9,10 +9,12 @@ mod layout;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trace;
 
 use std::io::Write;
 
 pub use check::{CheckReport, Verdict};
+pub use trace::{TracePrinter, TraceSession, TraceSummary};
 
 use crate::pipeline::{Finding, Session};
 
