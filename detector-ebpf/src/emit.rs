@@ -44,6 +44,13 @@ pub fn emit_if_room<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
         counters::add_one(count::PRODUCERS_UNTOLD);
         return;
     }
+    emit_from(empty, fill);
+}
+
+/// The same for what is asked for: `empty` is what the record starts as, because zeros for a large one
+/// would be written by a function that the programs don't have.
+#[inline(always)]
+pub fn emit_from<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
     write(|| match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             let record = MaybeUninit::as_mut_ptr(&mut entry);

@@ -13,7 +13,7 @@ use aya_ebpf::{
     programs::FEntryContext,
 };
 use fslockup_ebpf::{
-    COMM_BYTES, FSTYPE_BYTES, NAME_BYTES_MAX, NameRecord, OFFSET_UNKNOWN, PATH_BYTES,
+    COMM_BYTES, DentryRecord, FSTYPE_BYTES, NAME_BYTES_MAX, NameRecord, OFFSET_UNKNOWN, PATH_BYTES,
     PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT, PATH_START_LIMIT, ProducerRecord,
     SYSCALL_UNKNOWN, WalkRecord,
 };
@@ -430,4 +430,85 @@ fn user_registers() -> Option<Address> {
         return None;
     }
     Some(Address(stack.0 + THREAD_SIZE_BYTES - u64::from(bytes)))
+}
+
+/// A dentry as a breakpoint gives it, too: an address without a type.
+impl Address {
+    /// The directory that this dentry is a child of; none if it is a root.
+    #[inline(always)]
+    pub fn directory(self) -> Option<Self> {
+        let parent = self.follow(offset!(dentry_d_parent))?;
+        if parent == self {
+            return None;
+        }
+        Some(parent)
+    }
+
+    /// The inode of this dentry; none if it is negative.
+    #[inline(always)]
+    pub fn inode(self) -> Option<Self> {
+        self.follow(offset!(dentry_d_inode))
+    }
+
+    /// References to this dentry; negative if it is dead.
+    #[inline(always)]
+    pub fn references(self) -> Option<i32> {
+        self.read_field(offset!(dentry_d_count))
+    }
+
+    /// As [`is_hashed`].
+    #[inline(always)]
+    pub fn is_hashed(self) -> bool {
+        self.follow(offset!(dentry_d_hash_pprev)).is_some()
+    }
+
+    /// Whether this negative dentry never was in the cache: taking it out of there changes its sequence
+    /// (`__d_drop`), which is 0 from the start (`__d_alloc`) and stays so while it has no inode.
+    #[inline(always)]
+    pub fn never_was_hashed(self) -> bool {
+        if self.is_hashed() {
+            return false;
+        }
+        let sequence: u32 = self.read_field(offset!(dentry_d_seq)).unwrap_or(1);
+        sequence == 0
+    }
+
+    /// Number and device of this inode.
+    #[inline(always)]
+    pub fn ino_and_dev(self) -> Option<(u64, u32)> {
+        let ino = self.read_field(offset!(inode_i_ino))?;
+        let dev = self
+            .follow(offset!(inode_i_sb))?
+            .read_field(offset!(super_block_s_dev))?;
+        Some((ino, dev))
+    }
+
+    /// It is a negative errno in place of a pointer, as [`Typed::is_error`].
+    #[inline(always)]
+    pub fn is_error(self) -> bool {
+        Typed(self.0 as *const u8).is_error()
+    }
+}
+
+/// Fills in the name of a dentry and, if wanted, the path of its directory.
+#[inline(always)]
+pub fn fill_dentry(dentry: Address, directory: Option<Address>, record: &mut DentryRecord) {
+    if let Some(len) = dentry.read_field::<u32>(offset!(dentry_d_name_len))
+        && let Some(name) = dentry.follow(offset!(dentry_d_name_name))
+    {
+        let len = masked::<NAME_BYTES_MAX>(len as usize) as u32;
+        if name.copy_to(record.name.as_mut_ptr(), len) {
+            record.name_len = len;
+        }
+    }
+    if let Some(directory) = directory {
+        fill_path(
+            directory,
+            PathRoom {
+                path: &mut record.path,
+                len: &mut record.path_len,
+                flags: &mut record.path_flags,
+            },
+        );
+    }
 }

@@ -23,6 +23,8 @@ pub mod kind {
     pub const PRODUCER: u32 = 6;
     /// A [`NameRecord`](crate::NameRecord).
     pub const NAME: u32 = 7;
+    /// A [`DentryRecord`](crate::DentryRecord).
+    pub const DENTRY: u32 = 8;
 }
 
 /// Longest name of one path component (`NAME_MAX` in limits.h).
@@ -474,6 +476,73 @@ pub struct CensusState {
 }
 
 const _: () = assert!(size_of::<CensusState>() == 104 + NAME_ROOM);
+/// One change of a cached dentry, told by itself: written only while `fslockup trace` runs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct DentryRecord {
+    /// [`kind::DENTRY`].
+    pub kind: u32,
+    /// [`change`].
+    pub change: u32,
+    /// CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Thread id in the initial namespace.
+    pub tid: u32,
+    /// Id of the task's cgroup in the version 2 hierarchy.
+    pub cgroup_id: u64,
+    /// Number of the inode that the dentry has, gets or loses; 0: none.
+    pub ino: u64,
+    /// Inode number of its directory.
+    pub directory_ino: u64,
+    /// Device of the directory's superblock, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// CPU.
+    pub cpu: u32,
+    /// Bytes used in `name`.
+    pub name_len: u32,
+    /// Bytes used in `path`.
+    pub path_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub path_flags: u16,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The dentry's name.
+    pub name: [u8; NAME_ROOM],
+    /// The directory's path inside its file system: see [`PATH_BYTES`].
+    pub path: [u8; PATH_BYTES],
+}
+
+const _: () = assert!(size_of::<DentryRecord>() == 80 + NAME_ROOM + PATH_BYTES);
+
+/// Indices of the counters that every CPU keeps while `fslockup trace` runs.
+pub mod trace_count {
+    /// Changes that the filters let through.
+    pub const MATCHED: u32 = 0;
+    /// Those of them that were left out to keep the rate.
+    pub const LEFT_OUT: u32 = 1;
+    /// How many there are.
+    pub const LEN: u32 = 2;
+}
+
+/// Which changes `fslockup trace` wants: a frozen setting of its programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TraceFilter {
+    /// Inode number of the directory; 0: every directory.
+    pub directory_ino: u64,
+    /// Its device, as in [`DentryRecord::dev`].
+    pub dev: u64,
+    /// The task's name as two words, zeros behind its end; both 0: every task.
+    pub comm: [u64; 2],
+    /// Not 0: only what is or becomes negative.
+    pub only_negative: u64,
+    /// Most records in one second.
+    pub rate: u64,
+}
+
+const _: () = assert!(size_of::<TraceFilter>() == 48);
 
 /// A wait that goes on, as the map `CPUS` shows it to user space; free where `lock_addr` is 0.
 #[derive(Clone, Copy)]
@@ -643,12 +712,8 @@ pub struct Offsets {
     pub dentry_d_children: u32,
     /// `dentry.d_sib`, until da549bdd15c2 (6.8) `d_child`.
     pub dentry_d_sib: u32,
-    /// `dentry.d_inode`.
-    pub dentry_d_inode: u32,
     /// `dentry.d_flags`.
     pub dentry_d_flags: u32,
-    /// `dentry.d_lockref.count`.
-    pub dentry_d_count: u32,
     /// `dentry.d_name.hash_len`: hash and length of the name in one word.
     pub dentry_d_name_hash_len: u32,
     /// `task_struct.files`.
@@ -703,9 +768,7 @@ impl Offsets {
         has_task_pt_regs: 0,
         dentry_d_children: OFFSET_UNKNOWN,
         dentry_d_sib: OFFSET_UNKNOWN,
-        dentry_d_inode: OFFSET_UNKNOWN,
         dentry_d_flags: OFFSET_UNKNOWN,
-        dentry_d_count: OFFSET_UNKNOWN,
         dentry_d_name_hash_len: OFFSET_UNKNOWN,
         task_struct_files: OFFSET_UNKNOWN,
         files_struct_fdt: OFFSET_UNKNOWN,

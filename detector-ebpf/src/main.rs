@@ -19,6 +19,7 @@ mod produce;
 mod release;
 mod settings;
 mod stall;
+mod trace;
 mod wait;
 mod walk;
 

@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{output::Format, plan::Via};
+use fslockup_ebpf::COMM_BYTES;
+
+use crate::{escape::until_nul, output::Format, plan::Via};
 
 /// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
 #[derive(Debug, Parser)]
@@ -33,6 +35,13 @@ pub enum Command {
     Census(CensusArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
+    /// Show each dentry that is made or removed, as it happens, until SIGINT or SIGTERM
+    ///
+    /// Made negative: a lookup found nothing. Made positive: it found something. Filled: something was
+    /// created under a negative dentry. Emptied: it was deleted, and a negative dentry stays. Removed:
+    /// the dentry left the cache. A rename is not shown. Its programs are in the kernel only while it
+    /// runs. Ends with exit code 0 and a summary; with 2 if it could not run.
+    Trace(TraceArgs),
 }
 
 /// Options of every command that talks to the kernel.
@@ -116,6 +125,82 @@ pub struct CensusArgs {
     pub dirs: Vec<PathBuf>,
 }
 
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Only children of this directory itself, not of those below it [default: everywhere]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Only by tasks of exactly this name, 15 bytes at most, as in /proc/PID/comm
+    #[arg(long, value_name = "NAME", value_parser = comm)]
+    pub comm: Option<Comm>,
+    /// Only what is or becomes negative: made negative, emptied, removed negative
+    #[arg(long)]
+    pub negative: bool,
+    /// Show this many in each second; what is above is counted and left out
+    #[arg(long, value_name = "N/s", default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
+    pub rate: Rate,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+}
+
+/// The name of a task: 1 to 15 bytes, zeros behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comm([u8; COMM_BYTES]);
+
+impl Comm {
+    /// Without the zeros.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        until_nul(&self.0)
+    }
+
+    /// As the programs compare it.
+    #[must_use]
+    pub fn words(&self) -> [u64; 2] {
+        let (words, _) = self.0.as_chunks();
+        [0, 1].map(|index| u64::from_ne_bytes(words[index]))
+    }
+}
+
+fn comm(text: &str) -> Result<Comm, String> {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() {
+        return Err("no task has an empty name".to_owned());
+    }
+    let mut comm = [0; COMM_BYTES];
+    if bytes.len() >= comm.len() {
+        return Err(format!(
+            "longer than {} bytes, as no task's name is",
+            comm.len() - 1
+        ));
+    }
+    comm[..bytes.len()].copy_from_slice(bytes);
+    Ok(Comm(comm))
+}
+
+/// Lines in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub u32);
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    match number.parse() {
+        Ok(0) => Err("nothing would be shown".to_owned()),
+        Ok(rate) => Ok(Rate(rate)),
+        Err(error) => Err(format!(
+            "{error}: a number of lines in a second, like 200/s"
+        )),
+    }
+}
+
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -156,4 +241,28 @@ pub fn parse<T: Parser>() -> Result<T, u8> {
         );
         2
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_with_and_without_their_unit() {
+        assert_eq!(rate("200"), Ok(Rate(200)));
+        assert_eq!(rate("200/s"), Ok(Rate(200)));
+        assert_eq!(rate("4294967295/s"), Ok(Rate(u32::MAX)));
+        for bad in ["", "/s", "0", "-1", "1/m", "1.5", "4294967296", "1 /s"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_tasks_have_1_to_15_bytes() {
+        let found = comm("fifteen bytes..").expect("as long as a name can be");
+        assert_eq!(found.bytes(), b"fifteen bytes..");
+        assert_eq!(comm("a").expect("short").words(), [u64::from(b'a'), 0]);
+        assert!(comm("").is_err());
+        assert!(comm("sixteen bytes...").is_err());
+    }
 }

@@ -48,6 +48,17 @@ impl Mounts {
     }
 }
 
+/// The device of one mount, by its id in the text of `/proc/self/mountinfo`.
+#[must_use]
+pub fn device_of_mount(mountinfo: &[u8], id: u64) -> Option<u32> {
+    let id = format!("{id} ");
+    mountinfo
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.starts_with(id.as_bytes()))
+        .and_then(parse_line)
+        .map(|mount| mount.dev)
+}
+
 /// `prefix/a/b`, with `/` alone for the root.
 #[must_use]
 pub fn join(prefix: &[u8], names: &[Vec<u8>]) -> Vec<u8> {
@@ -154,5 +165,12 @@ mod tests {
     #[test]
     fn an_unknown_device_has_no_path() {
         assert_eq!(resolve(7, &["x"]), None);
+    }
+
+    #[test]
+    fn a_mount_is_found_by_its_id() {
+        assert_eq!(device_of_mount(TABLE, 30), Some(259 << 20));
+        assert_eq!(device_of_mount(TABLE, 3), None);
+        assert_eq!(device_of_mount(b"5 1 x / / rw", 5), None);
     }
 }

@@ -1,5 +1,9 @@
 //! The one table of everything `fslockup` attaches to.
 
+mod trace;
+
+pub use trace::TRACE_PROBES;
+
 /// One question to the kernel with the ways to ask it.
 #[derive(Debug)]
 pub struct Probe {
@@ -54,6 +58,8 @@ pub enum Kind {
     HotFunction,
     /// The entry of a function on which a breakpoint is not to be put.
     HotEntry,
+    /// The entry of a function; a breakpoint does where that can't be had.
+    Entry,
     /// A tracepoint with BTF.
     Tracepoint,
 }
@@ -431,11 +437,17 @@ pub const PROBES: &[Probe] = &[
     ),
 ];
 
+fn probes() -> impl Iterator<Item = &'static Probe> {
+    PROBES.iter().chain(TRACE_PROBES)
+}
+
+fn points_of(probe: &'static Probe) -> impl Iterator<Item = (Kind, &'static Point)> {
+    let of_way = |way: &'static Way| way.points.iter().map(|point| (way.kind, point));
+    probe.ways.iter().flat_map(of_way)
+}
+
 fn points() -> impl Iterator<Item = (Kind, &'static Point)> {
-    PROBES
-        .iter()
-        .flat_map(|probe| probe.ways)
-        .flat_map(|way| way.points.iter().map(|point| (way.kind, point)))
+    probes().flat_map(points_of)
 }
 
 /// Names of all functions in the table.
@@ -454,17 +466,14 @@ pub fn tracepoint_names() -> impl Iterator<Item = &'static str> {
         .map(|(_, point)| point.name)
 }
 
-/// Whether a function is looked at through its entry alone.
+/// How a probe sits on a function, a part of one, or a tracepoint, and the program there. The probes of
+/// `run` and of `trace` share functions.
 #[must_use]
-pub fn is_entry_only(symbol: &str) -> bool {
-    points().any(|(kind, point)| kind == Kind::HotEntry && point.name == symbol)
-}
-
-/// The program for a function, a part of one, or a tracepoint.
-#[must_use]
-pub fn program(symbol: &str) -> Option<&'static str> {
+pub fn program(probe: &str, symbol: &str) -> Option<(Kind, &'static str)> {
     let (whole, _) = symbol.split_once('.').unwrap_or((symbol, ""));
-    points()
+    probes()
+        .filter(|known| known.name == probe)
+        .flat_map(points_of)
         .find(|(_, point)| point.name == whole)
-        .map(|(_, point)| point.program)
+        .map(|(kind, point)| (kind, point.program))
 }

@@ -133,3 +133,13 @@ fn a_reader_that_goes_away_is_no_error() {
     );
     assert!(output.stderr.is_empty());
 }
+
+#[test]
+fn what_cannot_be_traced_is_named() {
+    assert!(mistake(&["trace", "--dir", "/nowhere/dir"]).starts_with("fslockup: /nowhere/dir: "));
+    assert!(mistake(&["trace", "--dir", "/proc/version"]).contains("/proc/version: "));
+    for bad in ["0", "-1", "many", "5/m"] {
+        assert!(mistake(&["trace", "--rate", bad]).contains("--rate"));
+    }
+    assert!(mistake(&["trace", "--comm", "longer-than-15-bytes"]).contains("--comm"));
+}

@@ -3,6 +3,7 @@
 pub mod census;
 mod producers;
 mod reasons;
+mod trace;
 
 use std::{
     os::fd::{AsFd as _, AsRawFd as _},
@@ -14,16 +15,18 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{CpuState, Offsets, Waiting, WalkRecord, slot};
+use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 pub use producers::ProducerMaps;
+pub use trace::{TraceCounts, Tracing, attach_trace};
+
 use reasons::{chain, hint, kprobe_hint, reason};
 
 use crate::{
     facts::{self, Answer, Capability, Facts},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
-    probes,
+    probes::{self, Kind},
     report::{AttachReport, AttachedProbe, Refused},
 };
 
@@ -138,10 +141,7 @@ impl Attached {
     pub fn skipped(&self) -> std::io::Result<Skipped> {
         let mut skipped = Skipped::default();
         for (name, program) in self.programs.programs() {
-            // Not loaded: it is not the one that was chosen.
-            let Ok(fd) = program.fd() else { continue };
-            let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-            let count = parse_skipped(&std::fs::read_to_string(fdinfo)?);
+            let count = skipped_count(program)?;
             if name.starts_with("wait_") {
                 skipped.waits_count += count;
             } else if name.starts_with("produce_") {
@@ -152,6 +152,13 @@ impl Attached {
         }
         Ok(skipped)
     }
+}
+
+fn skipped_count(program: &Program) -> std::io::Result<u64> {
+    // Not loaded: it is not the one that was chosen.
+    let Ok(fd) = program.fd() else { return Ok(0) };
+    let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    Ok(parse_skipped(&std::fs::read_to_string(fdinfo)?))
 }
 
 fn parse_skipped(fdinfo: &str) -> u64 {
@@ -171,59 +178,9 @@ pub fn attach(
     thresholds: &Thresholds,
     ring_bytes: Option<u32>,
 ) -> Result<(Attached, RingBuf<MapData>), AttachError> {
-    may_load(facts)?;
-    // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
-    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let load_error = |reason: String| AttachError::Load {
-        reason,
-        hint: hint(facts),
-    };
-    let offsets = facts::to_offsets(facts);
-    let cpus_count = possible_cpus().map_err(load_error)?;
-    let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
-    let children_min = u64::from(thresholds.producer_children_min);
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(None)
-        .map_max_entries("CPUS", cpus_count)
-        .override_global("OFFSETS", words(&offsets), true)
-        .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
-        .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
-        .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
-        .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
-        .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
-    if let Some(bytes) = ring_bytes {
-        loader.map_max_entries("RECORDS", bytes);
-    }
-    let mut ebpf = loader
-        .load(OBJECT)
-        .map_err(|error| load_error(chain(&error)))?;
-    let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
-        .map_err(|error| load_error(chain(&error)))?;
-
-    let mut report = AttachReport {
-        probes: Vec::new(),
-        missing: plan.missing.clone(),
-    };
-    for planned in &plan.probes {
-        match attach_probe(&mut ebpf, &kernel_btf, planned) {
-            Ok(attached) => report.probes.push(attached),
-            Err(refused) if planned.is_required => {
-                let tried = refused.iter().map(|refused| &refused.target);
-                let hint = hint(facts) + &kprobe_hint(facts, tried);
-                return Err(AttachError::Refused {
-                    probe: planned.probe.clone(),
-                    refused,
-                    hint,
-                });
-            }
-            Err(refused) => report.missing.push(Missing {
-                probe: planned.probe.clone(),
-                lost: planned.lost_without.clone(),
-                refused: refused.iter().map(ToString::to_string).collect(),
-            }),
-        }
-    }
+    let mut ebpf = load(facts, thresholds, &TraceFilter::default(), ring_bytes)?;
+    let report = attach_probes(&mut ebpf, plan, facts)?;
+    let load_error = |reason: String| load_error(facts, reason);
     let mut take = |name: &str| {
         ebpf.take_map(name)
             .ok_or_else(|| load_error(format!("map {name} is not in the object")))
@@ -252,6 +209,77 @@ pub fn attach(
     Ok((attached, records))
 }
 
+fn load_error(facts: &Facts, reason: String) -> AttachError {
+    AttachError::Load {
+        reason,
+        hint: hint(facts),
+    }
+}
+
+/// Loads the object with its settings. Programs are loaded when they are attached.
+fn load(
+    facts: &Facts,
+    thresholds: &Thresholds,
+    filter: &TraceFilter,
+    ring_bytes: Option<u32>,
+) -> Result<Ebpf, AttachError> {
+    may_load(facts)?;
+    // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let load_error = |reason: String| load_error(facts, reason);
+    let offsets = facts::to_offsets(facts);
+    let cpus_count = possible_cpus().map_err(load_error)?;
+    let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
+    let children_min = u64::from(thresholds.producer_children_min);
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .map_max_entries("CPUS", cpus_count)
+        .override_global("OFFSETS", words(&offsets), true)
+        .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
+        .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
+        .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
+        .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
+        .override_global("TRACE_FILTER", words(filter), true)
+        .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
+    if let Some(bytes) = ring_bytes {
+        loader.map_max_entries("RECORDS", bytes);
+    }
+    loader
+        .load(OBJECT)
+        .map_err(|error| load_error(chain(&error)))
+}
+
+fn attach_probes(ebpf: &mut Ebpf, plan: &Plan, facts: &Facts) -> Result<AttachReport, AttachError> {
+    let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
+        .map_err(|error| load_error(facts, chain(&error)))?;
+
+    let mut report = AttachReport {
+        probes: Vec::new(),
+        missing: plan.missing.clone(),
+    };
+    for planned in &plan.probes {
+        match attach_probe(ebpf, &kernel_btf, planned) {
+            Ok(attached) => report.probes.push(attached),
+            Err(refused) if planned.is_required => {
+                let tried = refused.iter().map(|refused| &refused.target);
+                let hint = hint(facts) + &kprobe_hint(facts, tried);
+                return Err(AttachError::Refused {
+                    probe: planned.probe.clone(),
+                    refused,
+                    hint,
+                });
+            }
+            Err(refused) => report.missing.push(Missing {
+                probe: planned.probe.clone(),
+                lost: planned.lost_without.clone(),
+                refused: refused.iter().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+    Ok(report)
+}
+
 /// CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON (capabilities(7)): asked first, because the kernel's
 /// own refusal doesn't name what is missing.
 fn may_load(facts: &Facts) -> Result<(), AttachError> {
@@ -266,9 +294,19 @@ fn may_load(facts: &Facts) -> Result<(), AttachError> {
     Err(AttachError::Capabilities(missing))
 }
 
-fn words(offsets: &Offsets) -> &[u8] {
-    // SAFETY: `Offsets` is `repr(C)` and made of `u32` only, so it has no padding.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(offsets).cast(), size_of::<Offsets>()) }
+/// What a setting can be that is made of several numbers.
+///
+/// # Safety
+/// The type is `repr(C)` and made of integers of one size only, so it has no padding.
+unsafe trait Words {}
+// SAFETY: `u32` only.
+unsafe impl Words for Offsets {}
+// SAFETY: `u64` only.
+unsafe impl Words for TraceFilter {}
+
+fn words<T: Words>(setting: &T) -> &[u8] {
+    // SAFETY: no padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(setting).cast(), size_of::<T>()) }
 }
 
 /// CPU numbers that this machine can ever have, online or not.
@@ -285,7 +323,7 @@ fn attach_probe(
     let mut refused = Vec::new();
     let mut taken = None;
     for choice in &planned.choices {
-        match attach_choice(ebpf, kernel_btf, choice) {
+        match attach_choice(ebpf, kernel_btf, &planned.probe, choice) {
             Ok(()) => {
                 taken = Some(choice);
                 break;
@@ -306,7 +344,7 @@ fn attach_probe(
     // One pair of programs is there for parts; no kernel was seen with more than one part.
     for (index, part) in planned.parts.iter().enumerate() {
         let outcome = if index == 0 {
-            attach_target(ebpf, kernel_btf, part).map_err(|error| reason(&error))
+            attach_target(ebpf, kernel_btf, &planned.probe, part).map_err(|error| reason(&error))
         } else {
             Err("more than one part".to_owned())
         };
@@ -330,11 +368,16 @@ fn attach_probe(
 }
 
 /// Attaches all targets of a choice, or none.
-fn attach_choice(ebpf: &mut Ebpf, kernel_btf: &Btf, choice: &Choice) -> Result<(), Refused> {
+fn attach_choice(
+    ebpf: &mut Ebpf,
+    kernel_btf: &Btf,
+    probe: &str,
+    choice: &Choice,
+) -> Result<(), Refused> {
     for (index, target) in choice.targets.iter().enumerate() {
-        if let Err(error) = attach_target(ebpf, kernel_btf, target) {
+        if let Err(error) = attach_target(ebpf, kernel_btf, probe, target) {
             for attached in &choice.targets[..index] {
-                detach(ebpf, attached);
+                detach(ebpf, probe, attached);
             }
             return Err(Refused {
                 target: target.clone(),
@@ -347,15 +390,19 @@ fn attach_choice(ebpf: &mut Ebpf, kernel_btf: &Btf, choice: &Choice) -> Result<(
 
 /// The programs of a target in the order in which they are attached. The exit comes first: an exit
 /// without an entry is counted, while an entry without an exit would look like a walk that never ends.
-fn programs(target: &Target) -> Vec<String> {
-    let program = probes::program(&target.function).unwrap_or_default();
+fn programs(probe: &str, target: &Target) -> Vec<String> {
+    let Some((kind, program)) = probes::program(probe, &target.function) else {
+        return Vec::new();
+    };
     let part = if target.slot == slot::PART {
         "_part"
     } else {
         ""
     };
     match target.via {
-        Via::Fentry if probes::is_entry_only(&target.function) => vec![program.to_owned()],
+        Via::Fentry if kind == Kind::HotEntry => vec![program.to_owned()],
+        Via::Fentry if kind == Kind::Entry => vec![format!("{program}_fentry")],
+        Via::Kprobe if kind == Kind::Entry => vec![format!("{program}_kprobe")],
         Via::Fentry => vec![format!("{program}_fexit"), format!("{program}_fentry")],
         Via::Kprobe => vec![
             format!("{program}{part}_kretprobe"),
@@ -365,27 +412,38 @@ fn programs(target: &Target) -> Vec<String> {
     }
 }
 
-fn attach_target(ebpf: &mut Ebpf, kernel_btf: &Btf, target: &Target) -> Result<(), ProgramError> {
-    let outcome = programs(target)
+fn attach_target(
+    ebpf: &mut Ebpf,
+    kernel_btf: &Btf,
+    probe: &str,
+    target: &Target,
+) -> Result<(), ProgramError> {
+    let outcome = programs(probe, target)
         .iter()
         .try_for_each(|name| attach_one(ebpf, kernel_btf, name, &target.function));
     if outcome.is_err() {
-        detach(ebpf, target);
+        detach(ebpf, probe, target);
     }
     outcome
 }
 
-fn detach(ebpf: &mut Ebpf, target: &Target) {
-    for name in programs(target) {
-        // Not loaded is no error here: it may be the one that was refused.
-        let _ = match ebpf.program_mut(&name) {
-            Some(Program::FEntry(program)) => program.unload(),
-            Some(Program::FExit(program)) => program.unload(),
-            Some(Program::KProbe(program)) => program.unload(),
-            Some(Program::BtfTracePoint(program)) => program.unload(),
-            _ => Ok(()),
-        };
+fn detach(ebpf: &mut Ebpf, probe: &str, target: &Target) {
+    for name in programs(probe, target) {
+        if let Some(program) = ebpf.program_mut(&name) {
+            unload(program);
+        }
     }
+}
+
+/// Not loaded is no error here: it may be the one that was refused.
+fn unload(program: &mut Program) {
+    let _ = match program {
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::KProbe(program) => program.unload(),
+        Program::BtfTracePoint(program) => program.unload(),
+        _ => Ok(()),
+    };
 }
 
 fn attach_one(

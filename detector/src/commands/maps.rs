@@ -2,15 +2,14 @@
 
 use std::{io, os::fd::OwnedFd, thread, time::Duration};
 
-use aya::maps::MapError;
-use fslockup_ebpf::{COMPARISONS, CpuState, ProducerCounts, ProducerKey, Waiting, count};
+use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 use nix::{
     fcntl::{OFlag, open, openat},
     sys::stat::Mode,
 };
 
 use crate::{
-    attach::{Attached, PRODUCER_BYTES, PRODUCER_KEY_BYTES},
+    attach::{Attached, ProducerMaps},
     clock,
     pipeline::{Counts, Input, WaitingNow},
     probes::STALL,
@@ -117,39 +116,9 @@ impl Maps {
         Some(bytes[..count].trim_ascii_end().to_vec())
     }
 
-    /// What each process did in each directory, since its element was made.
-    pub fn producers(&self) -> Vec<(ProducerKey, ProducerCounts)> {
-        let elements = self.attached.producers.iter();
-        elements
-            // An element that goes while the map is read is one that nobody but this process removes.
-            .filter_map(Result::ok)
-            .map(|(key, counts)| (key_of(&key), counts_of(&counts)))
-            .collect()
-    }
-
-    /// Takes an element out of that map; its last counts, none where there was no such element.
-    pub fn remove_producer(&mut self, key: &ProducerKey) -> io::Result<Option<ProducerCounts>> {
-        let producers = &mut self.attached.producers;
-        let key = key_bytes(key);
-        let last = match producers.get(&key, 0) {
-            Ok(counts) => counts_of(&counts),
-            Err(MapError::KeyNotFound) => return Ok(None),
-            Err(error) => return Err(io::Error::other(error)),
-        };
-        match producers.remove(&key) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(Some(last)),
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
-
-    /// Changes that found that map full, summed over CPUs.
-    pub fn uncounted(&self) -> io::Result<ProducerCounts> {
-        let mut sums = ProducerCounts::default();
-        for (index, sum) in (0..).zip(&mut sums.counts) {
-            let per_cpu = self.attached.uncounted.get(&index, 0);
-            *sum = per_cpu.map_err(io::Error::other)?.iter().sum();
-        }
-        Ok(sums)
+    /// What each process did in each directory.
+    pub fn producers(&mut self) -> &mut ProducerMaps {
+        &mut self.attached.producers
     }
 
     /// The counters, summed over CPUs.
@@ -189,19 +158,4 @@ impl Maps {
             calls_full_count: sum(count::CALLS_FULL)?,
         })
     }
-}
-
-fn key_of(bytes: &[u8; PRODUCER_KEY_BYTES]) -> ProducerKey {
-    // SAFETY: as many bytes as a `ProducerKey` has, which is made of integers only.
-    unsafe { bytes.as_ptr().cast::<ProducerKey>().read_unaligned() }
-}
-
-fn key_bytes(key: &ProducerKey) -> [u8; PRODUCER_KEY_BYTES] {
-    // SAFETY: as many bytes as a `ProducerKey` has, which has no padding.
-    unsafe { *std::ptr::from_ref(key).cast() }
-}
-
-fn counts_of(bytes: &[u8; PRODUCER_BYTES]) -> ProducerCounts {
-    // SAFETY: as many bytes as a `ProducerCounts` has, which is made of integers only.
-    unsafe { bytes.as_ptr().cast::<ProducerCounts>().read_unaligned() }
 }

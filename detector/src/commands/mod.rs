@@ -11,6 +11,7 @@ pub mod proc;
 mod replay;
 mod run;
 mod stacks;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -86,6 +87,7 @@ pub fn execute(command: &Command) -> ExitCode {
         Command::Check(args) => check::check(args),
         Command::Census(args) => census::census(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Trace(args) => trace::trace(args),
     };
     match outcome {
         Ok(code) => code,
@@ -102,9 +104,12 @@ fn read_facts(args: &KernelArgs) -> Result<(Facts, Symbols), CommandError> {
 }
 
 fn make_plan(args: &KernelArgs, facts: &Facts) -> Result<Plan, CommandError> {
-    let wishes = Wishes {
+    Ok(plan(facts, &wishes(args))?)
+}
+
+fn wishes(args: &KernelArgs) -> Wishes {
+    Wishes {
         force: args.force_target,
         exact_release: args.exact_release,
-    };
-    Ok(plan(facts, &wishes)?)
+    }
 }

@@ -39,7 +39,8 @@ const TICK_PERIOD: Duration = Duration::from_millis(20);
 /// NTP slews a clock by 500 ppm at most: 5 ms in this time.
 const COMPARE_PERIOD: Duration = Duration::from_secs(10);
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// The mount table (proc_pid_mountinfo(5)).
+pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let (facts, symbols) = read_facts(&args.kernel)?;
@@ -92,7 +93,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// Parsing the kernel's type information leaves some 25 MiB of freed heap behind, which the
 /// allocator would keep for the rest of a run of months.
-fn give_back_memory() {
+pub(super) fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) may be called at any time.
     unsafe {
@@ -101,13 +102,13 @@ fn give_back_memory() {
 }
 
 /// The signals that end a run.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+pub(super) struct Signals {
+    pub(super) interrupt: Signal,
+    pub(super) terminate: Signal,
 }
 
 impl Signals {
-    fn catch() -> io::Result<Self> {
+    pub(super) fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -288,7 +289,7 @@ async fn readable(
     }
 }
 
-fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub(super) fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: each kind of `inner` owns its file descriptor and never exchanges it.
     unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
 }

@@ -58,9 +58,7 @@ const FIELDS: &[Field] = fields! {
     // da549bdd15c2 (6.8) made the list of children an hlist, with other names.
     dentry_d_children: "dentry" ["d_subdirs", "d_children"];
     dentry_d_sib: "dentry" ["d_child", "d_sib"];
-    dentry_d_inode: "dentry" ["d_inode"];
     dentry_d_flags: "dentry" ["d_flags"];
-    dentry_d_count: "dentry" ["d_lockref.count"];
     dentry_d_name_hash_len: "dentry" ["d_name.hash_len"];
     task_struct_files: "task_struct" ["files"];
     files_struct_fdt: "files_struct" ["fdt"];

@@ -13,6 +13,7 @@ mod tests;
 mod text;
 mod top_json;
 mod top_text;
+mod trace;
 
 use std::io::Write;
 
@@ -20,6 +21,7 @@ pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
 pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
+pub use trace::{TracePrinter, TraceSession, TraceSummary};
 
 use crate::pipeline::{Finding, Session};
 

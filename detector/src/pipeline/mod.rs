@@ -120,7 +120,7 @@ impl Pipeline {
             Event::Syscall(syscall) => self.correlator.syscall(&self.session, *syscall),
             Event::Release(release) => self.correlator.release(&self.session, release),
             // They belong to no incident by themselves.
-            Event::Producer(_) | Event::Name(_) => {}
+            Event::Producer(_) | Event::Name(_) | Event::Dentry(_) => {}
         }
     }
 
