@@ -60,7 +60,7 @@ pub fn watchers(proc: &Proc, wanted: &BTreeSet<(u32, u64)>) -> Watchers {
         }
     }
     let found = &mut scan.watchers.found;
-    found.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    found.sort_by_key(rank);
     found.dedup();
     scan.watchers
 }
