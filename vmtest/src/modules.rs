@@ -101,6 +101,13 @@ impl ModuleTree {
         })
     }
 
+    /// Whether there is a module of this name, loadable or built in.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let name = normalize(name);
+        self.paths.contains_key(&name) || self.builtin.contains(&name)
+    }
+
     /// The modules to load for `wanted`, dependencies first; built-in ones are left out.
     ///
     /// # Errors

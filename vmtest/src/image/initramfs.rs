@@ -17,6 +17,9 @@ use crate::{
 /// Modules that each kind of disk needs, where they are not built in.
 const DISK_MODULES: [&str; 1] = ["nvme"];
 
+/// Modules for scenarios that mount something on top of the disk, where the kernel has them.
+const USEFUL_MODULES: [&str; 1] = ["overlay"];
+
 /// What goes into an image besides PID 1.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
@@ -101,8 +104,10 @@ pub fn build(
         )?;
     }
     if let (Some(fs), Some(directory)) = (&job.disk_fs, modules_dir) {
-        let wanted: Vec<&str> = DISK_MODULES.into_iter().chain([fs.as_str()]).collect();
-        job.modules = add_modules(&mut archive, directory, &wanted)?;
+        let tree = ModuleTree::read(directory)?;
+        let mut wanted: Vec<&str> = DISK_MODULES.into_iter().chain([fs.as_str()]).collect();
+        wanted.extend(USEFUL_MODULES.into_iter().filter(|name| tree.has(name)));
+        job.modules = add_modules(&mut archive, &tree, &wanted)?;
     }
     let job = serde_json::to_vec(&job).expect("plain structs always serialize");
     archive.file(JOB_PATH, false, &job)?;
@@ -111,10 +116,9 @@ pub fn build(
 
 fn add_modules(
     archive: &mut Archive,
-    directory: &Path,
+    tree: &ModuleTree,
     wanted: &[&str],
 ) -> Result<Vec<String>, ImageError> {
-    let tree = ModuleTree::read(directory)?;
     let mut paths = Vec::new();
     for module in tree.load_order(wanted)? {
         let path = format!("/lib/modules/{}.ko", module.name);

@@ -4,6 +4,7 @@
 mod agreement;
 mod busy;
 mod capabilities;
+mod census;
 mod checks;
 mod contention;
 mod cost;
@@ -67,6 +68,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
+    ("census", census::scenario),
+    ("census-churn", census::churn),
+    ("census-million", census::million),
+    ("prediction", census::prediction),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
