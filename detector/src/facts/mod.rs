@@ -138,12 +138,24 @@ fn btf_hint(path: &std::path::Path) -> &'static str {
 /// # Errors
 /// When there is no type information, which everything else rests on.
 pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
+    let symbols = Symbols::read();
+    Ok((read_with(btf_file, &symbols)?, symbols))
+}
+
+/// Reads all facts but those of the symbol table, for what only looks at data.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_types(btf_file: Option<PathBuf>) -> Result<Facts, FactsError> {
+    read_with(btf_file, &Symbols::unread())
+}
+
+fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
     let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
         path: path.clone(),
         source,
     })?;
-    let symbols = Symbols::read();
     let functions = probes::function_names()
         .map(|name| {
             let facts = FunctionFacts {
@@ -158,7 +170,7 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         .map(|name| (name.to_owned(), Answer::of(btf.has_tracepoint(name))))
         .collect();
     let uname = system::uname()?;
-    let facts = Facts {
+    Ok(Facts {
         host: uname.host,
         kernel_release: uname.release,
         kernel_version: uname.version,
@@ -175,8 +187,7 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
         btf: btf.into_facts(&path),
-    };
-    Ok((facts, symbols))
+    })
 }
 
 #[cfg(test)]
