@@ -18,7 +18,7 @@ use aya::{
 use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-pub use producers::ProducerMaps;
+pub use producers::{PRODUCERS_MAX, ProducerMaps};
 pub use trace::{TraceCounts, Tracing, attach_trace};
 
 use reasons::{chain, hint, kprobe_hint, reason};

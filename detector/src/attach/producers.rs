@@ -8,6 +8,9 @@ use fslockup_ebpf::{
 };
 use nix::libc;
 
+/// Elements that the map has room for (`PRODUCERS` in detector-ebpf/src/produce.rs).
+pub const PRODUCERS_MAX: usize = 16_384;
+
 const KEY_BYTES: usize = size_of::<ProducerKey>();
 const SLOTS_BYTES: usize = PRODUCER_SLOTS * size_of::<ProducerSlot>();
 
@@ -49,22 +52,22 @@ impl ProducerMaps {
         sums.into_iter().collect()
     }
 
-    /// Makes room. If the process goes on in that directory it counts from zero, and there is another
-    /// [`fslockup_ebpf::ProducerRecord`]. What it does at this very moment may be lost.
+    /// Makes room; what was counted last, none where there was no such element. If the process goes on
+    /// in that directory it counts from zero, and there is another [`fslockup_ebpf::ProducerRecord`].
+    /// What it does at this very moment may be lost.
     ///
     /// # Errors
     /// When the kernel refuses; one that is gone already is none.
-    pub fn forget(&mut self, key: &ProducerKey) -> Result<(), MapError> {
-        self.slots.free(key);
-        match self.counts.remove(&to_bytes(key)) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(())
+    pub fn forget(&mut self, key: &ProducerKey) -> Result<Option<ProducerCounts>, MapError> {
+        let mut last = self.slots.free(key);
+        if let Some(counts) = found(self.counts.get(&to_bytes(key), 0))? {
+            let last = last.get_or_insert_default();
+            for (sum, count) in last.counts.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(count);
             }
-            Err(error) => Err(error),
+            found(self.counts.remove(&to_bytes(key)))?;
         }
+        Ok(last)
     }
 
     /// How many changes of each kind found the map full: nobody knows whose they were.
@@ -77,6 +80,18 @@ impl ProducerMaps {
             *sum = self.uncounted.get(&index, 0)?.iter().sum();
         }
         Ok(sums)
+    }
+}
+
+/// Something that is not there is no error.
+fn found<T>(answer: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -126,7 +141,8 @@ impl Slots {
         })
     }
 
-    fn free(&mut self, key: &ProducerKey) {
+    /// The counts of a slot that is this key's, which is nobody's then.
+    fn free(&mut self, key: &ProducerKey) -> Option<ProducerCounts> {
         let slot = self
             .0
             .as_ptr()
@@ -135,9 +151,10 @@ impl Slots {
         // don't take half a slot for a whole one.
         unsafe {
             if (&raw const (*slot).key).read_volatile() != *key {
-                return;
+                return None;
             }
             (&raw mut (*slot).dentry_addr).write_volatile(0);
+            let last = (&raw const (*slot).counts).read_volatile();
             (&raw mut (*slot).counts).write_volatile(ProducerCounts::default());
             (&raw mut (*slot).key).write_volatile(ProducerKey {
                 ino: 0,
@@ -145,6 +162,7 @@ impl Slots {
                 pid: 0,
             });
             (&raw mut (*slot).claims_count).write_volatile(0);
+            Some(last)
         }
     }
 }

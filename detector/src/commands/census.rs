@@ -13,18 +13,19 @@ use nix::{
     sys::stat::Mode,
 };
 
-use super::{CommandError, OUTPUT, read_facts};
+use super::{CommandError, OUTPUT};
 use crate::{
     attach::census::{Censor, CensusError},
     cli::CensusArgs,
     escape::escape,
+    facts,
     output::CensusReport,
     predict::Rates,
 };
 
 /// A directory that can't be counted is named, and the others are counted all the same.
 pub fn census(args: &CensusArgs) -> Result<ExitCode, CommandError> {
-    let (facts, _symbols) = read_facts(&args.kernel)?;
+    let facts = facts::read_types(args.kernel.btf.clone())?;
     let mut censor = Censor::load(&facts)?;
     // Nothing keeps walks from one run to the next yet.
     let rates = Rates::default();

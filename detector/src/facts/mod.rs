@@ -154,12 +154,24 @@ fn btf_hint(path: &Path) -> &'static str {
 /// # Errors
 /// When there is no type information, which everything else rests on.
 pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
+    let symbols = Symbols::read();
+    Ok((read_with(btf_file, &symbols)?, symbols))
+}
+
+/// Reads all facts but those of the symbol table, for what only looks at data.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_types(btf_file: Option<PathBuf>) -> Result<Facts, FactsError> {
+    read_with(btf_file, &Symbols::unread())
+}
+
+fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
     let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
         path: path.clone(),
         source,
     })?;
-    let symbols = Symbols::read();
     let functions = probes::function_names()
         .map(|name| {
             let facts = FunctionFacts {
@@ -175,7 +187,7 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         .collect();
     let uname = system::uname()?;
     let cgroup_root = cgroup::root();
-    let facts = Facts {
+    Ok(Facts {
         host: uname.host,
         kernel_release: uname.release,
         kernel_version: uname.version,
@@ -195,8 +207,7 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         sysctls: sysctls::read(Path::new("/proc/sys")),
         has_memory_reclaim: cgroup::has_memory_reclaim(cgroup_root.as_deref()),
         cgroup_root,
-    };
-    Ok((facts, symbols))
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod agreement;
 mod busy;
 mod capabilities;
+mod census;
 mod checks;
 mod contention;
 mod cost;
@@ -71,6 +72,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("coverage", coverage::scenario),
     ("coverage-xfs", coverage::on_xfs),
     ("coverage-btrfs", coverage::on_btrfs),
+    ("census", census::scenario),
+    ("census-churn", census::churn),
+    ("census-million", census::million),
+    ("prediction", census::prediction),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

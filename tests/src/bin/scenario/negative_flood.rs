@@ -148,6 +148,6 @@ fn right_walk(
     clippy::cast_precision_loss,
     reason = "nanoseconds and counts far below 2^53"
 )]
-fn precise(number: u64) -> f64 {
+pub fn precise(number: u64) -> f64 {
     number as f64
 }

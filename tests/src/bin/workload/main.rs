@@ -1,6 +1,7 @@
 //! Provokes the condition for real: fills a directory's dentry cache, puts watches on it; and what
 //! goes on beside that: lookups, sleepers, busy CPUs, other locks.
 
+mod churn;
 mod cost;
 mod files;
 mod flood;
@@ -36,6 +37,8 @@ enum Command {
     Watch(watch::Args),
     /// Look up new names in a directory, until stopped
     Lookup(lookup::Args),
+    /// Make and remove names in a directory, until stopped
+    Churn(churn::Args),
     /// Sleep and run at known times, until stopped
     Sleepers(sleepers::Args),
     /// Keep CPUs busy, until stopped
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Command::Files(args) => files::files(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Churn(args) => churn::churn(&args),
         Command::Sleepers(args) => sleepers::sleepers(&args),
         Command::Hogs(args) => hogs::hogs(&args),
         Command::Seek(args) => seek::seek(&args),

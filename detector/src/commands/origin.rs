@@ -1,0 +1,211 @@
+//! Who made the children of the directories at hand, and how many there are: the table of producers
+//! kept up to date, and a census when it is asked for.
+
+use std::{io, time::Duration};
+
+use fslockup_ebpf::OFFSET_UNKNOWN;
+
+use super::{
+    identity::{Identities, Recorded},
+    maps::Maps,
+};
+use crate::{
+    attach::{
+        PRODUCERS_MAX,
+        census::{Censor, CensusError},
+    },
+    census,
+    clock,
+    event::{Event, NameSeen, ProducerSeen, Walk},
+    facts::{self, Facts},
+    mounts::Mounts,
+    pipeline::{Children, Wanted},
+    producers::{
+        Directory, Identity,
+        table::{Limits, Seen, Table},
+        template::template,
+    },
+};
+
+/// How long the count of a walked directory may take: an incident is to come out within 100 ms of its
+/// walk's end.
+const CENSUS_DEADLINE: Duration = Duration::from_millis(40);
+
+/// Joins what the programs count to what processes are.
+pub struct Origins {
+    table: Table,
+    identities: Identities,
+    mounts: Mounts,
+    censor: Result<Censor, CensusError>,
+    /// Offset of `d_lock` in a dentry; none where the kernel doesn't tell.
+    d_lock_offset: Option<u64>,
+}
+
+impl Origins {
+    /// Opens `/proc` and loads the program for counting. Without that there is no count; why is said
+    /// where it is missing.
+    pub fn new(facts: &Facts) -> io::Result<Self> {
+        let offset = facts::to_offsets(facts).dentry_d_lock;
+        Ok(Self {
+            table: Table::new(Limits::new(PRODUCERS_MAX)),
+            identities: Identities::new()?,
+            mounts: Mounts::default(),
+            censor: Censor::load(facts),
+            d_lock_offset: (offset != OFFSET_UNKNOWN).then_some(u64::from(offset)),
+        })
+    }
+
+    /// The mount table changed.
+    pub fn mounts(&mut self, mountinfo: &[u8]) {
+        self.mounts = Mounts::parse(mountinfo);
+    }
+
+    /// Takes a record that is about producers; `false` if it is about something else.
+    pub fn take(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Producer(seen) => self.seen(seen),
+            Event::Name(NameSeen { key, change, name }) => self.table.name(key, *change, name),
+            _ => return false,
+        }
+        true
+    }
+
+    fn seen(&mut self, seen: &ProducerSeen) {
+        let is_exe_known = !seen.is_exe_cut;
+        let identity = self.identities.resolve(
+            &Recorded {
+                pid: seen.key.pid,
+                at_ns: seen.at_ns,
+                comm: &seen.comm,
+                cgroup_id: seen.cgroup_id,
+                exe_dev: seen.exe_dev.unwrap_or_default(),
+                exe_names: seen.exe.as_deref().filter(|_| is_exe_known),
+            },
+            &self.mounts,
+        );
+        self.table.seen(
+            &seen.key,
+            Seen {
+                dentry_addr: seen.dentry_addr,
+                path: seen.path.clone().filter(|_| !seen.is_path_cut),
+                fstype: seen.fstype.clone(),
+                identity,
+                at_ns: seen.at_ns,
+            },
+        );
+    }
+
+    /// What the process is that was told to walk.
+    pub fn walker(&mut self, walk: &Walk) -> Identity {
+        self.identities.resolve(
+            &Recorded {
+                pid: walk.pid,
+                at_ns: walk.start_ns,
+                comm: &walk.comm,
+                cgroup_id: walk.cgroup_id,
+                exe_dev: 0,
+                exe_names: None,
+            },
+            &self.mounts,
+        )
+    }
+
+    /// Reads what was counted since, makes room, and notes which processes have exited.
+    pub fn update(&mut self, maps: &mut Maps) -> io::Result<()> {
+        for (pid, first_ns) in self.table.living() {
+            if !self.identities.is_alive(pid, first_ns) {
+                self.table.exited(pid);
+            }
+        }
+        let producers = maps.producers();
+        let counts = producers.read();
+        let uncounted = producers.uncounted().map_err(io::Error::other)?;
+        let leaving = self.table.update(clock::monotonic_ns(), &counts, &uncounted);
+        for key in leaving {
+            let last = producers.forget(&key).map_err(io::Error::other)?;
+            self.table.removed(&key, last.as_ref());
+        }
+        Ok(())
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Who made the children of a directory that was walked, and how many there are.
+    pub fn children(&mut self, maps: &mut Maps, wanted: &Wanted) -> Children {
+        let mut degraded = Vec::new();
+        if let Err(error) = self.update(maps) {
+            degraded.push(format!("origin: {error}"));
+        }
+        let origin = self.table.directory(wanted.dev, wanted.ino);
+        let census = match self.census(wanted, CENSUS_DEADLINE) {
+            Ok(census) => Some(census),
+            Err(why) => {
+                degraded.push(format!("children: {why}"));
+                None
+            }
+        };
+        if census.as_ref().is_some_and(|census| !census.is_complete) {
+            degraded.push(
+                "children: there was no time to count all of them, the rest is estimated"
+                    .to_owned(),
+            );
+        }
+        if origin.as_ref().is_none_or(|origin| origin.producers.is_empty()) {
+            degraded.push(
+                "origin: nobody was seen making them: they were there before, or the directory was \
+                 small"
+                    .to_owned(),
+            );
+        }
+        Children {
+            dev: wanted.dev,
+            ino: wanted.ino,
+            origin: origin.map(|origin| with_templates(origin, census.as_ref())),
+            census,
+            degraded,
+        }
+    }
+
+    fn census(&mut self, wanted: &Wanted, deadline: Duration) -> Result<census::Census, String> {
+        let lock = wanted.d_lock_addr.zip(self.d_lock_offset);
+        let Some((d_lock_addr, offset)) = lock else {
+            return Err("the address of the directory's dentry is not known".to_owned());
+        };
+        let directory =
+            census::Directory::at(d_lock_addr.wrapping_sub(offset), wanted.dev, wanted.ino);
+        self.count(&directory, deadline)
+    }
+
+    /// Counts the children of a directory.
+    pub fn count(
+        &mut self,
+        directory: &census::Directory,
+        deadline: Duration,
+    ) -> Result<census::Census, String> {
+        let censor = self.censor.as_mut().map_err(|error| error.to_string())?;
+        censor
+            .count(directory, deadline)
+            .map_err(|error| error.to_string())
+    }
+
+    /// How many children a directory has at most, without looking at them; none where it is gone.
+    pub fn peek(&mut self, directory: &census::Directory) -> Option<u64> {
+        self.censor.as_mut().ok()?.peek(directory).ok()?
+    }
+}
+
+/// Names seen by the way help where a producer has too few of its own.
+fn with_templates(mut origin: Directory, census: Option<&census::Census>) -> Directory {
+    for producer in &mut origin.producers {
+        producer.template = template(&producer.samples);
+    }
+    if let ([only], Some(census)) = (&mut origin.producers[..], census)
+        && only.template.is_none()
+    {
+        only.template = template(&census.samples);
+    }
+    origin
+}
