@@ -24,6 +24,7 @@ mod removal;
 mod running;
 mod soft_lockup;
 mod stall;
+mod trace;
 mod tracefs;
 mod truth;
 mod two_walks;
@@ -67,6 +68,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
+    ("trace", trace::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
