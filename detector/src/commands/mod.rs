@@ -7,6 +7,7 @@ pub mod identity;
 mod kernel_log;
 mod maps;
 pub mod marks;
+mod origin;
 pub mod proc;
 mod replay;
 mod run;

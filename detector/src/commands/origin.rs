@@ -14,9 +14,8 @@ use crate::{
         PRODUCERS_MAX,
         census::{Censor, CensusError},
     },
-    census,
-    clock,
-    event::{Event, NameSeen, ProducerSeen, Walk},
+    census, clock,
+    event::{Event, ProducerSeen, Walk},
     facts::{self, Facts},
     mounts::Mounts,
     pipeline::{Children, Wanted},
@@ -64,7 +63,7 @@ impl Origins {
     pub fn take(&mut self, event: &Event) -> bool {
         match event {
             Event::Producer(seen) => self.seen(seen),
-            Event::Name(NameSeen { key, change, name }) => self.table.name(key, *change, name),
+            Event::Name(seen) => self.table.name(&seen.key, seen.change, &seen.name),
             _ => return false,
         }
         true
@@ -120,7 +119,9 @@ impl Origins {
         let producers = maps.producers();
         let counts = producers.read();
         let uncounted = producers.uncounted().map_err(io::Error::other)?;
-        let leaving = self.table.update(clock::monotonic_ns(), &counts, &uncounted);
+        let leaving = self
+            .table
+            .update(clock::monotonic_ns(), &counts, &uncounted);
         for key in leaving {
             let last = producers.forget(&key).map_err(io::Error::other)?;
             self.table.removed(&key, last.as_ref());
@@ -153,7 +154,10 @@ impl Origins {
                     .to_owned(),
             );
         }
-        if origin.as_ref().is_none_or(|origin| origin.producers.is_empty()) {
+        if origin
+            .as_ref()
+            .is_none_or(|origin| origin.producers.is_empty())
+        {
             degraded.push(
                 "origin: nobody was seen making them: they were there before, or the directory was \
                  small"

@@ -26,6 +26,7 @@ mod removal;
 mod running;
 mod soft_lockup;
 mod stall;
+mod trace;
 mod tracefs;
 mod truth;
 mod two_walks;
@@ -76,6 +77,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("census-churn", census::churn),
     ("census-million", census::million),
     ("prediction", census::prediction),
+    ("trace", trace::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
