@@ -17,9 +17,16 @@ mod kernel;
 mod kill;
 mod lockdown;
 mod negative_flood;
+mod origin;
+mod origin_container;
+mod origin_deep;
+mod origin_drop;
+mod origin_hostile;
+mod origin_short;
 mod other_lock;
 mod overflow;
 mod paths;
+mod producers;
 mod quiet;
 mod release;
 mod removal;
@@ -78,6 +85,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("census-million", census::million),
     ("prediction", census::prediction),
     ("trace", trace::scenario),
+    ("origin", origin::scenario),
+    ("short-lived", origin_short::scenario),
+    ("drop-caches", origin_drop::scenario),
+    ("hostile-names", origin_hostile::scenario),
+    ("deep-path", origin_deep::scenario),
+    ("container", origin_container::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -8,6 +8,7 @@ mod flood;
 mod hogs;
 mod lookup;
 mod seek;
+mod short_lived;
 mod sleepers;
 mod until_stopped;
 mod watch;
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Look up names that do not exist, each once
     Flood(flood::Args),
+    /// Look up names that do not exist, a few in each of many processes
+    ShortLived(short_lived::Args),
     /// Make names that exist
     Files(files::Args),
     /// Put a watch on a directory and say how long the system call took
@@ -58,6 +61,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Flood(args) => flood::flood(&args),
+        Command::ShortLived(args) => short_lived::short_lived(&args),
         Command::Files(args) => files::files(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Lookup(args) => lookup::lookup(&args),
