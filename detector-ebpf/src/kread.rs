@@ -132,6 +132,21 @@ pub fn is_hashed(dentry: Typed) -> bool {
     dentry.load::<u64>(offset!(dentry_d_hash_pprev)) != 0
 }
 
+/// Whether a negative dentry never was in the cache. Taking it out of there changes its sequence
+/// (`__d_drop`), which is 0 from the start (`__d_alloc`) and stays so while it has no inode.
+#[inline(always)]
+pub fn never_was_hashed(negative: Typed) -> bool {
+    !is_hashed(negative) && negative.load::<u32>(offset!(dentry_d_seq)) == 0
+}
+
+/// Inode number of a directory.
+#[inline(always)]
+pub fn ino(directory: Typed) -> u64 {
+    directory
+        .follow(offset!(dentry_d_inode))
+        .load(offset!(inode_i_ino))
+}
+
 /// Inode number and device of a directory.
 #[inline(always)]
 pub fn identity(directory: Typed) -> (u64, u32) {

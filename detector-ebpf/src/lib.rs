@@ -299,6 +299,39 @@ pub struct ProducerCounts {
     pub counts: [u64; change::LEN],
 }
 
+/// Slots in the array `SLOTS`, a power of two.
+pub const PRODUCER_SLOTS: usize = 8192;
+
+/// The place in the array `SLOTS` of a process and a directory's inode number.
+#[inline(always)]
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lowest bits are what is wanted"
+)]
+pub const fn producer_slot(pid: u32, ino: u64) -> usize {
+    // 2^32 divided by the golden ratio spreads neighbouring process ids.
+    let spread = (pid as u64).wrapping_mul(0x9e37_79b1) ^ ino;
+    spread as usize % PRODUCER_SLOTS
+}
+
+/// An element of the array `SLOTS`: a place where one pair of process and directory is counted without a
+/// look into the map `PRODUCERS`. What a pair did is the sum of what is in both.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ProducerSlot {
+    /// Address of the directory's dentry, 0 while the slot is nobody's. Written last.
+    pub dentry_addr: u64,
+    /// Whose slot it is.
+    pub key: ProducerKey,
+    /// How many wanted it: the first one has it.
+    pub claims_count: u64,
+    /// What was counted here.
+    pub counts: ProducerCounts,
+}
+
+const _: () = assert!(size_of::<ProducerSlot>() == 80);
+
 /// A process was seen for the first time to change the children of a directory. Written once for each
 /// element of the map `PRODUCERS`, so that a process that has exited by then is known all the same.
 #[derive(Clone, Copy)]

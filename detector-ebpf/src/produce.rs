@@ -5,7 +5,7 @@
 //! these functions run at every miss of a lookup on the host.
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
     helpers::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
         generated::bpf_get_current_comm,
@@ -15,7 +15,8 @@ use aya_ebpf::{
     programs::FEntryContext,
 };
 use fslockup_ebpf::{
-    COMM_BYTES, NameRecord, ProducerCounts, ProducerKey, ProducerRecord, change, kind,
+    COMM_BYTES, NameRecord, PRODUCER_SLOTS, ProducerCounts, ProducerKey, ProducerRecord,
+    ProducerSlot, change, kind, producer_slot,
 };
 
 use crate::{
@@ -32,6 +33,11 @@ static PRODUCERS: HashMap<ProducerKey, ProducerCounts> = HashMap::with_max_entri
 /// Changes that found that map full, by [`change`].
 #[map]
 static UNCOUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(change::LEN as u32, 0);
+
+/// The way around that map for nearly all: a hash of 16 bytes and the way to the element take half of what
+/// a program may cost here. 640 KiB.
+#[map]
+static SLOTS: Array<ProducerSlot> = Array::with_max_entries(PRODUCER_SLOTS as u32, BPF_F_MMAPABLE);
 
 /// Never written: what the records start as.
 #[map]
@@ -127,11 +133,13 @@ fn filled(dentry: Typed, inode: Typed) {
     }
 }
 
+/// A lookup that ends in an error gives its dentry back before it was in the cache: proc and sysfs
+/// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
     if kread::is_positive(dentry) {
         count::<{ change::REMOVED_POSITIVE }>(dentry);
-    } else {
+    } else if !kread::never_was_hashed(dentry) {
         count::<{ change::REMOVED_NEGATIVE }>(dentry);
     }
 }
@@ -144,16 +152,63 @@ fn count<const CHANGE: u32>(dentry: Typed) {
     if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
     }
-    if directory.is_same(dentry) {
-        return;
-    }
     let pid_tgid = bpf_get_current_pid_tgid();
-    let (ino, dev) = kread::identity(directory);
-    let key = ProducerKey {
-        ino,
-        dev,
-        pid: (pid_tgid >> 32) as u32,
+    let pid = (pid_tgid >> 32) as u32;
+    let ino = kread::ino(directory);
+    let Some(slot) = SLOTS.get_ptr_mut(producer_slot(pid, ino) as u32) else {
+        return;
     };
+    // SAFETY: an element of the array; its owner's fields are written once.
+    let is_mine = unsafe {
+        (*slot).key.ino == ino
+            && (*slot).key.pid == pid
+            && (*slot).dentry_addr == directory.address().0
+    };
+    let counts = if is_mine {
+        // SAFETY: as above.
+        unsafe { &raw mut (*slot).counts }
+    } else if directory.is_same(dentry) {
+        // A root is its own parent.
+        return;
+    } else {
+        let Some(counts) = count_slowly(directory, pid_tgid, slot) else {
+            leave_uncounted(CHANGE);
+            return;
+        };
+        counts
+    };
+    // SAFETY: one of the counts in the element.
+    let count = unsafe {
+        (&raw mut (*counts).counts)
+            .cast::<u64>()
+            .add(CHANGE as usize)
+    };
+    add_one(count);
+    // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
+    // or none of the two does.
+    let now = unsafe { count.read_volatile() };
+    if now & now.wrapping_sub(1) == 0 {
+        tell_name(directory, pid, CHANGE, dentry);
+    }
+}
+
+/// Adds one where threads, or processes on other CPUs, may do the same.
+#[inline(always)]
+fn add_one(count: *mut u64) {
+    // SAFETY: one instruction on these eight bytes.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
+    }
+}
+
+/// The pair's counts in the map, which is told of if it is new, and given the slot if that is free.
+#[inline(always)]
+fn count_slowly(
+    directory: Typed,
+    pid_tgid: u64,
+    slot: *mut ProducerSlot,
+) -> Option<*mut ProducerCounts> {
+    let key = producer_key(directory, (pid_tgid >> 32) as u32);
     let counts = match PRODUCERS.get_ptr_mut(&key) {
         Some(counts) => counts,
         None => {
@@ -167,30 +222,29 @@ fn count<const CHANGE: u32>(dentry: Typed) {
             {
                 tell_producer(&key, pid_tgid as u32, directory);
             }
-            let Some(counts) = PRODUCERS.get_ptr_mut(&key) else {
-                leave_uncounted(CHANGE);
-                return;
-            };
-            counts
+            PRODUCERS.get_ptr_mut(&key)?
         }
     };
-    // SAFETY: one of the counts in the element.
-    let count = unsafe {
-        (&raw mut (*counts).counts)
-            .cast::<u64>()
-            .add(CHANGE as usize)
-    };
-    // Threads of one process can be here at the same time.
-    // SAFETY: one instruction on these eight bytes.
+    // SAFETY: an element of the array.
     unsafe {
-        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
+        let claims = &raw mut (*slot).claims_count;
+        if claims.read_volatile() == 0 {
+            add_one(claims);
+            // Two that come at once read 2, or one of them 1, but never both: then it is the one's,
+            // or nobody's.
+            if claims.read_volatile() == 1 {
+                (*slot).key = key;
+                (&raw mut (*slot).dentry_addr).write_volatile(directory.address().0);
+            }
+        }
     }
-    // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
-    // or none of the two does.
-    let now = unsafe { count.read_volatile() };
-    if now & now.wrapping_sub(1) == 0 {
-        tell_name(&key, CHANGE, dentry);
-    }
+    Some(counts)
+}
+
+#[inline(always)]
+fn producer_key(directory: Typed, pid: u32) -> ProducerKey {
+    let (ino, dev) = kread::identity(directory);
+    ProducerKey { ino, dev, pid }
 }
 
 fn leave_uncounted(change: u32) {
@@ -222,14 +276,14 @@ fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
 }
 
 #[inline(always)]
-fn tell_name(key: &ProducerKey, change: u32, dentry: Typed) {
+fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };
     emit_if_room(empty, |record| {
         record.kind = kind::NAME;
         record.change = change;
-        record.key = *key;
+        record.key = producer_key(directory, pid);
         kread::fill_name(dentry.address(), record);
     });
 }

@@ -126,6 +126,7 @@ const OF_DENTRIES: &[&str] = &[
     "dentry.d_inode",
     "dentry.d_lockref.count",
     "dentry.d_hash.pprev",
+    "dentry.d_seq.seqcount.sequence",
     "inode.i_ino",
     "inode.i_sb",
     "super_block.s_dev",

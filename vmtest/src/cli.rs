@@ -153,6 +153,9 @@ pub struct GuestArgs {
     /// A word for the kernel's command line; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub kernel_arg: Vec<String>,
+    /// A kernel module to load; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub module: Vec<String>,
     /// Copy a file or directory into the guest; may be repeated.
     #[arg(long, value_name = "HOST:GUEST", value_parser = parse_copy)]
     pub copy: Vec<(PathBuf, String)>,

@@ -1,5 +1,6 @@
 //! Acts on a plan: loads the programs and attaches them. The only file that talks to aya's loader.
 
+mod producers;
 mod reasons;
 mod trace;
 
@@ -10,14 +11,13 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{
-    CpuState, Offsets, ProducerCounts, ProducerKey, TraceFilter, Waiting, WalkRecord, slot,
-};
+use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
+pub use producers::ProducerMaps;
 pub use trace::{TraceCounts, Tracing, attach_trace};
 
 use reasons::{chain, hint, kprobe_hint, reason};
@@ -40,12 +40,6 @@ pub const CPU_BYTES: usize = size_of::<CpuState>();
 
 /// Bytes of an element in the map of sleeping waiters.
 pub const WAITING_BYTES: usize = size_of::<Waiting>();
-
-/// Bytes of a key in the map of producers: a [`ProducerKey`].
-pub const PRODUCER_KEY_BYTES: usize = size_of::<ProducerKey>();
-
-/// Bytes of an element in the map of producers: a [`ProducerCounts`].
-pub const PRODUCER_BYTES: usize = size_of::<ProducerCounts>();
 
 /// What the programs are told when they are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -119,9 +113,7 @@ pub struct Attached {
     /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
     /// What each process did in each directory.
-    pub producers: HashMap<MapData, [u8; PRODUCER_KEY_BYTES], [u8; PRODUCER_BYTES]>,
-    /// Changes that found that map full, by [`fslockup_ebpf::change`].
-    pub uncounted: PerCpuArray<MapData, u64>,
+    pub producers: ProducerMaps,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
@@ -194,14 +186,22 @@ pub fn attach(
     };
     let bad_map = |error: aya::maps::MapError| load_error(chain(&error));
     let records = RingBuf::try_from(take("RECORDS")?).map_err(bad_map)?;
+    let Map::Array(slots) = take("SLOTS")? else {
+        return Err(load_error("map SLOTS is no array".to_owned()));
+    };
+    let producers = ProducerMaps::new(
+        HashMap::try_from(take("PRODUCERS")?).map_err(bad_map)?,
+        &slots,
+        PerCpuArray::try_from(take("UNCOUNTED")?).map_err(bad_map)?,
+    )
+    .map_err(|error| load_error(format!("map SLOTS: {error}")))?;
     let attached = Attached {
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
         compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
         cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
         sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
-        producers: HashMap::try_from(take("PRODUCERS")?).map_err(bad_map)?,
-        uncounted: PerCpuArray::try_from(take("UNCOUNTED")?).map_err(bad_map)?,
+        producers,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
         programs: ebpf,
     };

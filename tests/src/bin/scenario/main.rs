@@ -7,6 +7,7 @@ mod capabilities;
 mod checks;
 mod contention;
 mod cost;
+mod coverage;
 mod detector;
 mod errors;
 mod exact;
@@ -68,6 +69,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
+    ("coverage", coverage::scenario),
+    ("coverage-xfs", coverage::on_xfs),
+    ("coverage-btrfs", coverage::on_btrfs),
     ("trace", trace::scenario),
 ];
 

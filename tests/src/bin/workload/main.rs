@@ -46,6 +46,10 @@ enum Command {
     PingPong(cost::Args),
     /// Time locks that nobody else wants
     Uncontended(cost::Args),
+    /// Time lookups that miss
+    Misses(cost::DentryArgs),
+    /// Time the removal of dentries from the cache
+    Kills(cost::DentryArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,6 +63,8 @@ fn main() -> anyhow::Result<()> {
         Command::Seek(args) => seek::seek(&args),
         Command::PingPong(args) => cost::ping_pong(&args),
         Command::Uncontended(args) => cost::uncontended(&args),
+        Command::Misses(args) => cost::misses(&args),
+        Command::Kills(args) => cost::kills(&args),
     }
 }
 
