@@ -6,6 +6,8 @@ mod maps;
 mod replay;
 mod run;
 mod stacks;
+mod terminal;
+pub mod top;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod layout;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top_cells;
 mod top_json;
 mod top_text;
 
