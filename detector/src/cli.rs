@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use fslockup_ebpf::COMM_BYTES;
 
-use crate::{escape::until_nul, output::Format, plan::Via};
+use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
 
 /// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
 #[derive(Debug, Parser)]
@@ -146,6 +146,32 @@ pub struct TraceArgs {
     /// Show this many in each second; what is above is counted and left out
     #[arg(long, value_name = "N/s", default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     pub rate: Rate,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// What the list is sorted by
+    #[arg(long, value_name = "KEY", value_enum, default_value_t)]
+    pub sort: SortKey,
+    /// Print one list after one period, and end
+    #[arg(long)]
+    pub once: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Time between two readings
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration, allow_hyphen_values = true)]
+    pub period: Duration,
+    /// Directories shown at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,

@@ -12,6 +12,8 @@ pub mod proc;
 mod replay;
 mod run;
 mod stacks;
+mod terminal;
+pub mod top;
 mod trace;
 
 use std::process::ExitCode;
