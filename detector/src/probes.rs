@@ -352,7 +352,7 @@ pub const PROBES: &[Probe] = &[
                 point(
                     "d_splice_alias_ops",
                     "produce_splice",
-                    "6.16 (\"new helper: d_splice_alias_ops()\"): d_splice_alias calls it, and so does proc",
+                    "\"new helper: d_splice_alias_ops()\" (2025): d_splice_alias jumps to it, and proc calls it",
                 ),
                 point(
                     "d_splice_alias",
@@ -395,7 +395,7 @@ pub const PROBES: &[Probe] = &[
                 point(
                     "d_make_persistent",
                     "produce_persist",
-                    "7.x (\"d_make_persistent(): dentry_ops for pinned dentries\"): tmpfs and its like",
+                    "bacdf1d70bbe (\"primitives for maintaining persisitency\"), 7.x: tmpfs and its like",
                 ),
             ],
             Takes::Some,
