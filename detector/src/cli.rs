@@ -8,6 +8,9 @@ use fslockup_ebpf::COMM_BYTES;
 
 use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
 
+/// A directory with fewer cached children can't freeze anything; there are very many of these.
+const PRODUCER_CHILDREN_MIN: u32 = 32;
+
 /// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
 #[derive(Debug, Parser)]
 #[command(name = "fslockup", version, max_term_width = 100)]
@@ -33,6 +36,12 @@ pub enum Command {
     ///
     /// Exit code 2 if one of them can't be counted.
     Census(CensusArgs),
+    /// Show which directories would freeze this host if somebody watched them now
+    ///
+    /// Children in the cache, how long a walk over them would take, who watches them already, and who
+    /// makes them. Keys on a terminal: p, c, n, m sort by predicted freeze, children, negative ones, made
+    /// a second; q quits. Ends with exit code 0; with 2 if it could not run.
+    Top(TopArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
     /// Show each dentry that is made or removed, as it happens, until SIGINT or SIGTERM
@@ -81,7 +90,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub stall_threshold: Duration,
     /// Count who changes the children of a directory from this many references to it on
-    #[arg(long, value_name = "COUNT", default_value_t = 32, hide = true)]
+    #[arg(long, value_name = "COUNT", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
     pub producer_children_min: u32,
     /// Size of the ring buffer, a power of two of at least a page
     #[arg(long, value_name = "BYTES", hide = true)]
@@ -169,6 +178,9 @@ pub struct TopArgs {
     /// Time between two readings
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration, allow_hyphen_values = true)]
     pub period: Duration,
+    /// Directories with fewer references are not looked at
+    #[arg(long, value_name = "N", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
+    pub producer_children_min: u32,
     /// Directories shown at most
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: usize,

@@ -95,6 +95,8 @@ pub const WALKER_UNFIXED: &str = "__fsnotify_update_child_dentry_flags";
 
 /// The name of the probe of walks.
 pub const WALK: &str = "walk";
+/// What the names of the probes of producers begin with.
+pub const PRODUCERS: &str = "producers-";
 /// The name of the probe of stalls: the one that looks at context switches.
 pub const STALL: &str = "stall";
 
