@@ -32,7 +32,6 @@ use crate::{
     event::{self, Event, Walk},
     facts,
     mounts::{self, Mounts},
-    pipeline::Wanted,
     predict::{Measured, Rates},
     probes,
     producers::Directory,
@@ -87,7 +86,8 @@ struct Live {
     maps: Maps,
     records: RingBuf<MapData>,
     mounts: Mounts,
-    /// Roots of mounts: what was in the cache before anybody was watched. With their paths.
+    /// Roots of mounts and directories that were walked, with their paths: they may be full of what
+    /// nobody was seen making.
     quiet: BTreeMap<DirectoryId, (census::Directory, Vec<u8>)>,
     censuses: BTreeMap<DirectoryId, Census>,
     watchers: Vec<(u32, u64, Watcher)>,
@@ -157,14 +157,13 @@ impl Live {
         let Some(walk_ns) = walk.walk_ns() else {
             return;
         };
-        let wanted = Wanted {
-            dev: walk.dev,
-            ino: walk.ino,
-            d_lock_addr: walk.d_lock_addr,
-        };
-        let Ok(census) = self.origins.census(&wanted, COUNTING_TIME) else {
+        let Some(directory) = self.origins.behind_lock(walk) else {
             return;
         };
+        let Ok(census) = self.origins.count(&directory, COUNTING_TIME) else {
+            return;
+        };
+        self.remember(walk);
         if self.walks.len() == WALKS_MAX {
             self.walks.pop_front();
         }
@@ -173,6 +172,25 @@ impl Live {
             children_count: census.children_count,
             negative_count: census.negative_count,
         });
+    }
+
+    /// A directory that was walked may be walked again, whoever filled it and when.
+    fn remember(&mut self, walk: &Walk) {
+        if self.quiet.len() >= 2 * DIRECTORIES_MAX {
+            return;
+        }
+        let directory = self.origins.behind_lock(walk);
+        let (Some(directory), Some(names)) = (directory, &walk.path) else {
+            return;
+        };
+        let path = if walk.is_path_cut {
+            mounts::join(b"...", names)
+        } else {
+            self.mounts
+                .resolve(walk.dev, names)
+                .unwrap_or_else(|| mounts::join(b"", names))
+        };
+        self.quiet.insert((walk.dev, walk.ino), (directory, path));
     }
 
     fn read_mounts(&mut self) -> Result<(), CommandError> {

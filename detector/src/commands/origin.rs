@@ -170,15 +170,13 @@ impl Origins {
         }
     }
 
-    /// Counts the children of a directory that was walked.
-    ///
-    /// # Errors
-    /// Why there is no count, for people.
-    pub fn census(
-        &mut self,
-        wanted: &Wanted,
-        deadline: Duration,
-    ) -> Result<census::Census, String> {
+    /// The directory of a walk; none where the address of its dentry is not known.
+    pub fn behind_lock(&self, walk: &Walk) -> Option<census::Directory> {
+        let d_lock_addr = walk.d_lock_addr?;
+        census::Directory::behind_lock(&self.facts, d_lock_addr, walk.dev, walk.ino)
+    }
+
+    fn census(&mut self, wanted: &Wanted, deadline: Duration) -> Result<census::Census, String> {
         let directory = wanted.d_lock_addr.and_then(|d_lock_addr| {
             census::Directory::behind_lock(&self.facts, d_lock_addr, wanted.dev, wanted.ino)
         });
