@@ -209,20 +209,17 @@ fn count_slowly(
     slot: *mut ProducerSlot,
 ) -> Option<*mut ProducerCounts> {
     let key = producer_key(directory, (pid_tgid >> 32) as u32);
-    let counts = match PRODUCERS.get_ptr_mut(&key) {
+    let counts = match PRODUCERS.get_ptr_mut(key) {
         Some(counts) => counts,
         None => {
             let none = ProducerCounts {
                 counts: [0; change::LEN],
             };
             // Of two threads that come at once one succeeds.
-            if PRODUCERS
-                .insert(&key, &none, u64::from(BPF_NOEXIST))
-                .is_ok()
-            {
+            if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
                 tell_producer(&key, pid_tgid as u32, directory);
             }
-            PRODUCERS.get_ptr_mut(&key)?
+            PRODUCERS.get_ptr_mut(key)?
         }
     };
     // SAFETY: an element of the array.

@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use fslockup_ebpf::COMM_BYTES;
 
-use crate::{escape::until_nul, output::Format, plan::Via};
+use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
+
+/// A directory with fewer cached children can't freeze anything; there are very many of these.
+const PRODUCER_CHILDREN_MIN: u32 = 32;
 
 /// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
 #[derive(Debug, Parser)]
@@ -33,6 +36,12 @@ pub enum Command {
     ///
     /// Exit code 2 if one of them can't be counted.
     Census(CensusArgs),
+    /// Show which directories would freeze this host if somebody watched them now
+    ///
+    /// Children in the cache, how long a walk over them would take, who watches them already, and who
+    /// makes them. Keys on a terminal: p, c, n, m sort by predicted freeze, children, negative ones, made
+    /// a second; q quits. Ends with exit code 0; with 2 if it could not run.
+    Top(TopArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
     /// Show each dentry that is made or removed, as it happens, until SIGINT or SIGTERM
@@ -81,7 +90,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub stall_threshold: Duration,
     /// Count who changes the children of a directory from this many references to it on
-    #[arg(long, value_name = "COUNT", default_value_t = 32, hide = true)]
+    #[arg(long, value_name = "COUNT", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
     pub producer_children_min: u32,
     /// Size of the ring buffer, a power of two of at least a page
     #[arg(long, value_name = "BYTES", hide = true)]
@@ -146,6 +155,35 @@ pub struct TraceArgs {
     /// Show this many in each second; what is above is counted and left out
     #[arg(long, value_name = "N/s", default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     pub rate: Rate,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// What the list is sorted by
+    #[arg(long, value_name = "KEY", value_enum, default_value_t)]
+    pub sort: SortKey,
+    /// Print one list after one period, and end
+    #[arg(long)]
+    pub once: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Time between two readings
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration, allow_hyphen_values = true)]
+    pub period: Duration,
+    /// Directories with fewer references are not looked at
+    #[arg(long, value_name = "N", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
+    pub producer_children_min: u32,
+    /// Directories shown at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,

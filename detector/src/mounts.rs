@@ -26,6 +26,13 @@ impl Mounts {
         }
     }
 
+    /// Where something is mounted, each once.
+    pub fn points(&self) -> impl Iterator<Item = Vec<u8>> {
+        let points: std::collections::BTreeSet<_> =
+            self.mounts.iter().map(|mount| &mount.mount_point).collect();
+        points.into_iter().cloned()
+    }
+
     /// The path of a directory as the host sees it, from its names inside its file system. Where
     /// a file system is mounted more than once, the mount of its root counts, then the one that
     /// shows the most of the path. None where no mount shows it.

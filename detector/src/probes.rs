@@ -95,6 +95,8 @@ pub const WALKER_UNFIXED: &str = "__fsnotify_update_child_dentry_flags";
 
 /// The name of the probe of walks.
 pub const WALK: &str = "walk";
+/// What the names of the probes of producers begin with.
+pub const PRODUCERS: &str = "producers-";
 /// The name of the probe of stalls: the one that looks at context switches.
 pub const STALL: &str = "stall";
 
@@ -352,7 +354,7 @@ pub const PROBES: &[Probe] = &[
                 point(
                     "d_splice_alias_ops",
                     "produce_splice",
-                    "6.16 (\"new helper: d_splice_alias_ops()\"): d_splice_alias calls it, and so does proc",
+                    "\"new helper: d_splice_alias_ops()\" (2025): d_splice_alias jumps to it, and proc calls it",
                 ),
                 point(
                     "d_splice_alias",
@@ -395,7 +397,7 @@ pub const PROBES: &[Probe] = &[
                 point(
                     "d_make_persistent",
                     "produce_persist",
-                    "7.x (\"d_make_persistent(): dentry_ops for pinned dentries\"): tmpfs and its like",
+                    "bacdf1d70bbe (\"primitives for maintaining persisitency\"), 7.x: tmpfs and its like",
                 ),
             ],
             Takes::Some,

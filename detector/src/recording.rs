@@ -244,7 +244,8 @@ mod tests {
     use crate::{
         event::tests::{bytes, record},
         facts::tests::facts_with,
-        pipeline::{Counts, Symbol, WaitingNow},
+        pipeline::{Children, Counts, Symbol, WaitingNow},
+        producers::Identity,
         report::AttachReport,
     };
 
@@ -303,6 +304,19 @@ mod tests {
                 read_ns: 13,
                 line: Vec::new(),
             },
+            Input::Identity {
+                pid: 7,
+                identity: Identity {
+                    comm: b"\xff\x1b".to_vec(),
+                    unit: Some("a.service".to_owned()),
+                    ..Identity::default()
+                },
+            },
+            Input::Children(Box::new(Children {
+                ino: u64::MAX,
+                degraded: vec!["x".to_owned()],
+                ..Children::default()
+            })),
             Input::Tick {
                 now_ns: 14,
                 lost_count: u64::MAX,

@@ -74,6 +74,13 @@ fn type_information_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_census_wants_a_directory() {
+    assert!(mistake(&["census"]).contains("DIR"));
+    assert!(mistake(&["census", "--deadline", "10", "/"]).contains("--deadline"));
+    assert!(mistake(&["census", "--btf", "/nowhere/btf", "/"]).contains("/nowhere/btf: "));
+}
+
+#[test]
 fn a_recording_that_is_not_there_or_none_is_named() {
     assert!(mistake(&["replay", "/nowhere/recording"]).contains("/nowhere/recording: "));
     assert!(replay_mistake(b"").contains("the recording is cut"));

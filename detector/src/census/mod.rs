@@ -8,6 +8,8 @@ pub mod steps;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
+
 /// What was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Census {
@@ -62,6 +64,15 @@ impl Directory {
         }
     }
 
+    /// The directory of a walk, by the address of the `d_lock` that it held; none where the kernel's
+    /// type information doesn't tell where in a dentry that is.
+    #[must_use]
+    pub fn behind_lock(facts: &Facts, d_lock_addr: u64, dev: u32, ino: u64) -> Option<Self> {
+        let offset = facts.offsets.get("dentry.d_lockref.lock")?;
+        let dentry_addr = d_lock_addr.checked_sub(u64::from(*offset))?;
+        Some(Self::at(dentry_addr, dev, ino))
+    }
+
     /// How many children it has at most, by its reference count: each holds one, and so does each
     /// open file, working directory and mount. A dentry that dies has a negative count.
     #[must_use]
@@ -69,5 +80,23 @@ impl Directory {
         u64::try_from(references_count.cast_signed())
             .unwrap_or(0)
             .saturating_sub(self.own_references_count.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tests::facts_with;
+
+    #[test]
+    fn the_lock_of_a_directory_leads_to_its_dentry() {
+        let mut facts = facts_with(&[]);
+        assert_eq!(Directory::behind_lock(&facts, 5_128, 7, 2), None);
+        facts
+            .offsets
+            .insert("dentry.d_lockref.lock".to_owned(), 128);
+        let found = Directory::behind_lock(&facts, 5_128, 7, 2);
+        assert_eq!(found, Some(Directory::at(5_000, 7, 2)));
+        assert_eq!(Directory::behind_lock(&facts, 3, 7, 2), None);
     }
 }

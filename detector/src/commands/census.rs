@@ -21,6 +21,7 @@ use crate::{
     facts,
     output::CensusReport,
     predict::Rates,
+    producers::template::template,
 };
 
 /// A directory that can't be counted is named, and the others are counted all the same.
@@ -67,8 +68,7 @@ fn count(
     Ok(CensusReport {
         path: dir.as_os_str().as_encoded_bytes().to_vec(),
         fstype: found.fstype,
-        // The template of `census.samples` goes here.
-        template: None,
+        template: template(&census.samples),
         census,
         rates,
     })

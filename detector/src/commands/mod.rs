@@ -5,6 +5,7 @@ mod cgroups;
 mod check;
 pub mod identity;
 mod kernel_log;
+mod live;
 mod maps;
 pub mod marks;
 mod origin;
@@ -12,6 +13,8 @@ pub mod proc;
 mod replay;
 mod run;
 mod stacks;
+mod terminal;
+pub mod top;
 mod trace;
 
 use std::process::ExitCode;
@@ -87,6 +90,7 @@ pub fn execute(command: &Command) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Census(args) => census::census(args),
+        Command::Top(args) => live::run(args),
         Command::Replay(args) => replay::replay(args),
         Command::Trace(args) => trace::trace(args),
     };

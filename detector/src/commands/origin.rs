@@ -1,13 +1,12 @@
 //! Who made the children of the directories at hand, and how many there are: the table of producers
 //! kept up to date, and a census when it is asked for.
 
-use std::{io, time::Duration};
-
-use fslockup_ebpf::OFFSET_UNKNOWN;
+use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use super::{
     identity::{Identities, Recorded},
     maps::Maps,
+    proc::Proc,
 };
 use crate::{
     attach::{
@@ -16,7 +15,7 @@ use crate::{
     },
     census, clock,
     event::{Event, ProducerSeen, Walk},
-    facts::{self, Facts},
+    facts::Facts,
     mounts::Mounts,
     pipeline::{Children, Wanted},
     producers::{
@@ -36,21 +35,19 @@ pub struct Origins {
     identities: Identities,
     mounts: Mounts,
     censor: Result<Censor, CensusError>,
-    /// Offset of `d_lock` in a dentry; none where the kernel doesn't tell.
-    d_lock_offset: Option<u64>,
+    facts: Facts,
 }
 
 impl Origins {
     /// Opens `/proc` and loads the program for counting. Without that there is no count; why is said
     /// where it is missing.
     pub fn new(facts: &Facts) -> io::Result<Self> {
-        let offset = facts::to_offsets(facts).dentry_d_lock;
         Ok(Self {
             table: Table::new(Limits::new(PRODUCERS_MAX)),
             identities: Identities::new()?,
             mounts: Mounts::default(),
             censor: Censor::load(facts),
-            d_lock_offset: (offset != OFFSET_UNKNOWN).then_some(u64::from(offset)),
+            facts: facts.clone(),
         })
     }
 
@@ -173,13 +170,19 @@ impl Origins {
         }
     }
 
+    /// The directory of a walk; none where the address of its dentry is not known.
+    pub fn behind_lock(&self, walk: &Walk) -> Option<census::Directory> {
+        let d_lock_addr = walk.d_lock_addr?;
+        census::Directory::behind_lock(&self.facts, d_lock_addr, walk.dev, walk.ino)
+    }
+
     fn census(&mut self, wanted: &Wanted, deadline: Duration) -> Result<census::Census, String> {
-        let lock = wanted.d_lock_addr.zip(self.d_lock_offset);
-        let Some((d_lock_addr, offset)) = lock else {
+        let directory = wanted.d_lock_addr.and_then(|d_lock_addr| {
+            census::Directory::behind_lock(&self.facts, d_lock_addr, wanted.dev, wanted.ino)
+        });
+        let Some(directory) = directory else {
             return Err("the address of the directory's dentry is not known".to_owned());
         };
-        let directory =
-            census::Directory::at(d_lock_addr.wrapping_sub(offset), wanted.dev, wanted.ino);
         self.count(&directory, deadline)
     }
 
@@ -193,6 +196,21 @@ impl Origins {
         censor
             .count(directory, deadline)
             .map_err(|error| error.to_string())
+    }
+
+    /// The directory behind an open file.
+    pub fn find(&mut self, file: BorrowedFd<'_>) -> Option<census::Directory> {
+        let found = self.censor.as_mut().ok()?.find(file).ok()?;
+        // The file is closed afterwards.
+        Some(census::Directory {
+            own_references_count: 0,
+            ..found.directory
+        })
+    }
+
+    /// `/proc`, for others who read it.
+    pub fn proc(&self) -> &Proc {
+        self.identities.proc()
     }
 
     /// How many children a directory has at most, without looking at them; none where it is gone.

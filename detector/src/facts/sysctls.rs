@@ -14,7 +14,7 @@ pub const VFS_CACHE_PRESSURE: &str = "vm.vfs_cache_pressure";
 pub const VFS_CACHE_PRESSURE_DENOM: &str = "vm.vfs_cache_pressure_denom";
 /// Watches a user may have (inotify(7)).
 pub const INOTIFY_MAX_USER_WATCHES: &str = "fs.inotify.max_user_watches";
-/// Marks a user may have (fanotify(7), 5.13).
+/// Marks a user may have (fanotify(7), 5.13; Debian's 5.10 has it too).
 pub const FANOTIFY_MAX_USER_MARKS: &str = "fs.fanotify.max_user_marks";
 
 const NAMES: [&str; 5] = [

@@ -11,6 +11,7 @@ mod origin;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top_cells;
 mod top_json;
 mod top_text;
 mod trace;

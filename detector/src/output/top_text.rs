@@ -3,15 +3,16 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    device, duration,
+    device,
     json::time,
     layout::{WIDTH, columns, shorten, styled},
+    top_cells::{count, freeze, share, unknown, watched},
 };
 use crate::{
-    danger::{Danger, Watcher},
+    danger::Danger,
     escape::{escape, escape_rest},
     producers::{Producer, who},
-    top::{Row, SortKey, Totals, View},
+    top::{Row, Totals, View},
 };
 
 /// Producers shown of each directory.
@@ -26,9 +27,6 @@ const GAP: &str = "  ";
 const LONG_NS: u64 = 50_000_000;
 /// And more so from here on.
 const VERY_LONG_NS: u64 = 1_000_000_000;
-/// Beyond this nobody asks for how long.
-const ENDLESS_NS: u64 = 7_200_000_000_000;
-
 /// What the table must fit into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
@@ -97,7 +95,7 @@ impl Column {
                 .map_or_else(unknown, |negative| share(negative, danger.children_count)),
             Self::Freeze => freeze(danger.predicted_ns),
             Self::Made => row.created_per_s.map_or_else(unknown, count),
-            Self::Watched => watched(&danger.watchers),
+            Self::Watched => watched(&danger.watchers, self.width()),
         }
     }
 
@@ -279,72 +277,6 @@ fn place(danger: &Danger) -> String {
         },
         escape,
     )
-}
-
-/// The first of those who make another walk unlikely, and how many there are besides.
-fn watched(watchers: &[Watcher]) -> String {
-    let first = watchers
-        .iter()
-        .find(|watcher| watcher.is_on_children())
-        .or(watchers.first());
-    let Some(first) = first else {
-        return "-".to_owned();
-    };
-    let what = if first.is_on_children() {
-        ""
-    } else {
-        " (entries)"
-    };
-    let more = match watchers.len() {
-        1 => String::new(),
-        count => format!(" +{}", count - 1),
-    };
-    let rest = format!(" {}{what}{more}", first.pid);
-    let room = Column::Watched.width().saturating_sub(columns(&rest));
-    format!("{}{rest}", shorten(&escape(&first.comm), room))
-}
-
-fn unknown() -> String {
-    "?".to_owned()
-}
-
-fn freeze(ns: u64) -> String {
-    if ns > ENDLESS_NS {
-        ">2 h".to_owned()
-    } else {
-        duration::text(ns)
-    }
-}
-
-/// Exact up to seven digits, then three and a unit.
-fn count(count: u64) -> String {
-    if count < 10_000_000 {
-        return count.to_string();
-    }
-    let mut value = u128::from(count) * 100;
-    let mut units = ["", "k", "M", "G", "T", "P", "E"].into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    // Hundredths, so that nothing is rounded up into the next unit.
-    while value >= 100_000 {
-        value /= 1_000;
-        unit = units.next().unwrap_or_default();
-    }
-    match value {
-        0..1_000 => format!("{}.{:02} {unit}", value / 100, value % 100),
-        1_000..10_000 => format!("{}.{} {unit}", value / 100, value % 100 / 10),
-        _ => format!("{} {unit}", value / 100),
-    }
-}
-
-/// Rounded so that only all is 100 % and only none is 0 %.
-fn share(part: u64, whole: u64) -> String {
-    if whole == 0 || part == 0 {
-        return "0 %".to_owned();
-    }
-    match u128::from(part) * 100 / u128::from(whole) {
-        0 => "<1 %".to_owned(),
-        percent => format!("{} %", percent.min(100)),
-    }
 }
 
 #[cfg(test)]

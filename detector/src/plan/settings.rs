@@ -49,7 +49,7 @@ const TOLD: [(&str, &str, &str); 4] = [
         // fanotify_init(2): CAP_SYS_ADMIN can ask for unlimited marks
         FANOTIFY_MAX_USER_MARKS,
         "bounds how many directories a user marks",
-        "a single mark walks all children of its directory, and root can ask for no bound",
+        "a single mark walks all children of its directory; root can do without bound",
     ),
 ];
 
@@ -115,6 +115,14 @@ mod tests {
         assert!(pressure(50, None).is_some_and(|told| told.contains("below 100")));
         assert_eq!(pressure(100, Some(100)), None);
         assert!(pressure(100, Some(1_000)).is_some_and(|told| told.contains("below 1000")));
+    }
+
+    #[test]
+    fn each_sentence_fits_a_line_of_100_columns() {
+        for (name, helps, does_not_help) in TOLD {
+            assert!(helps.len() + 19 <= 100, "{name}");
+            assert!(does_not_help.len() + 21 <= 100, "{name}");
+        }
     }
 
     #[test]

@@ -46,15 +46,13 @@ pub fn churn(args: &Args) -> anyhow::Result<()> {
                 fs::remove_file(&name).with_context(|| format!("remove {name}"))?;
             }
             File::create(&name).with_context(|| format!("make {name}"))?;
-            if number.is_multiple_of(args.move_every) {
-                // Each thread has its own share of these; the first one is what they are links to.
-                let steps = (args.count - 1) / threads_count;
-                let chosen = 1 + random.random_range(0..steps) * threads_count + thread;
-                let name = chosen.min(args.count - 1).to_string();
-                if chosen < args.count {
-                    fs::remove_file(&name).with_context(|| format!("remove {name}"))?;
-                    fs::hard_link("0", &name).with_context(|| format!("make {name}"))?;
-                }
+            // Each thread has its own share of these; the first one is what they are links to.
+            let share = args.count.saturating_sub(1) / threads_count;
+            if share > 0 && number.is_multiple_of(args.move_every) {
+                let name = 1 + random.random_range(0..share) * threads_count + thread;
+                let name = name.to_string();
+                fs::remove_file(&name).with_context(|| format!("remove {name}"))?;
+                fs::hard_link("0", &name).with_context(|| format!("make {name}"))?;
             }
             number += 1;
             diary.note(Span {
