@@ -57,6 +57,11 @@ readme:
     {{bin}}/vmtest list kernels --format markdown > target/kernels.md
     sed -i -e '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!d}' -e '/<!-- kernels -->/r target/kernels.md' README.md
 
+# Instructions that the probes add, beside bpftrace where it is installed
+bench KERNEL="6.1": build
+    tests/benches/context-switch {{KERNEL}}
+    tests/benches/dentry-cost {{KERNEL}}
+
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
 corpus: build
     {{bin}}/vmtest run --out target/corpus

@@ -186,7 +186,7 @@ mod tests {
             .scenarios
             .into_iter()
             .find(|result| result.outcome == Outcome::Failed)
-            .unwrap();
+            .expect("the sample has one");
         let mut results = vec![failed.clone()];
         take_the_place(&mut results, failed.clone());
         assert_eq!(results[0].first_failure, None, "nothing was repeated");
