@@ -137,6 +137,14 @@ impl Origins {
         if let Err(error) = self.update(maps) {
             degraded.push(format!("origin: {error}"));
         }
+        match maps.producers_untold_count() {
+            Ok(0) => {}
+            Ok(count) => degraded.push(format!(
+                "origin: since the start {count} records of producers and their names found no \
+                 room: all is counted, but somebody may be without a name"
+            )),
+            Err(error) => degraded.push(format!("origin: {error}")),
+        }
         let origin = self.table.directory(wanted.dev, wanted.ino);
         let census = match self.census(wanted, CENSUS_DEADLINE) {
             Ok(census) => Some(census),

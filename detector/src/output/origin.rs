@@ -104,8 +104,12 @@ pub fn what(producer: &Producer) -> String {
     let changes = &producer.changes;
     let created_count = changes.created_count();
     let negative_count = changes.negative_count();
-    let kind = if created_count == 0 {
-        format!("removed {}", changes.removed_count())
+    let removed_count = changes.removed_count();
+    let kind = if created_count == 0 && negative_count > removed_count {
+        // It deleted what others had made.
+        format!("left {negative_count} negative")
+    } else if created_count == 0 {
+        format!("removed {removed_count}")
     } else {
         format!(
             "made {created_count} entries, {} negative",
