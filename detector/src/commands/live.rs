@@ -1,4 +1,4 @@
-//! The readings of `fslockup top` on a live host: producers, counts, marks, and what its own walks cost.
+//! The readings of `fslockup top` and of `check` on a live host: producers, counts, marks, and what its own walks cost.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,13 +24,13 @@ use super::{
     top::{Source, top},
 };
 use crate::{
-    attach::{self, Thresholds},
+    attach::{self, Attached, Thresholds},
     census::{self, Census},
     cli::TopArgs,
     clock,
     danger::{DirectoryId, Sources, Watcher, dangers},
     event::{self, Event, Walk},
-    facts,
+    facts::{self, Facts},
     mounts::{self, Mounts},
     predict::{Measured, Rates},
     probes,
@@ -64,24 +64,13 @@ pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
         ..Thresholds::NEVER
     };
     let (attached, records) = attach::attach(&plan, &facts, &thresholds, None)?;
-    let mut live = Live {
-        origins: Origins::new(&facts).map_err(CommandError::io("/proc"))?,
-        maps: Maps::new(attached).map_err(CommandError::io("/proc"))?,
-        records,
-        mounts: Mounts::default(),
-        quiet: BTreeMap::new(),
-        censuses: BTreeMap::new(),
-        watchers: Vec::new(),
-        watchers_read: None,
-        walks: VecDeque::new(),
-    };
-    live.read_mounts()?;
-    live.find_mounted();
+    let mut live = Live::new(&facts, attached, records)?;
     give_back_memory();
     top(args, &mut live, &facts.host, &facts.kernel_release)
 }
 
-struct Live {
+/// What the programs that are attached tell, and what `/proc` does.
+pub struct Live {
     origins: Origins,
     maps: Maps,
     records: RingBuf<MapData>,
@@ -152,6 +141,36 @@ impl Source for Live {
 }
 
 impl Live {
+    /// Finds the directories that are looked at whoever changes them.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read.
+    pub fn new(
+        facts: &Facts,
+        attached: Attached,
+        records: RingBuf<MapData>,
+    ) -> Result<Self, CommandError> {
+        let mut live = Self {
+            origins: Origins::new(facts).map_err(CommandError::io("/proc"))?,
+            maps: Maps::new(attached).map_err(CommandError::io("/proc"))?,
+            records,
+            mounts: Mounts::default(),
+            quiet: BTreeMap::new(),
+            censuses: BTreeMap::new(),
+            watchers: Vec::new(),
+            watchers_read: None,
+            walks: VecDeque::new(),
+        };
+        live.read_mounts()?;
+        live.find_mounted();
+        Ok(live)
+    }
+
+    /// Why children can't be counted here, if so.
+    pub fn census_error(&self) -> Option<String> {
+        self.origins.census_error()
+    }
+
     /// A walk that ended is worth something together with the number of children that it passed.
     fn measure(&mut self, walk: &Walk) {
         let Some(walk_ns) = walk.walk_ns() else {

@@ -51,6 +51,11 @@ impl Origins {
         })
     }
 
+    /// Why children can't be counted here, if so.
+    pub fn census_error(&self) -> Option<String> {
+        self.censor.as_ref().err().map(ToString::to_string)
+    }
+
     /// The mount table changed.
     pub fn mounts(&mut self, mountinfo: &[u8]) {
         self.mounts = Mounts::parse(mountinfo);

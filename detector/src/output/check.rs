@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Format, json};
+use super::{Dangers, Format, json};
 use crate::{
     escape::escape,
     facts::{Answer, DentryState, Facts, Sysctl},
@@ -47,6 +47,9 @@ pub struct CheckReport {
     pub settings: Vec<Setting>,
     /// The dentry cache now.
     pub dentry_state: Option<DentryState>,
+    /// The directories to be afraid of now.
+    #[serde(flatten)]
+    pub dangers: Dangers,
 }
 
 impl CheckReport {
@@ -57,6 +60,7 @@ impl CheckReport {
         plan: Option<Plan>,
         attached: Result<AttachReport, String>,
         dentry_state: Option<DentryState>,
+        dangers: Dangers,
     ) -> Self {
         let missing_fields = crate::facts::missing_offsets(&facts);
         let verdict = match &attached {
@@ -85,6 +89,7 @@ impl CheckReport {
             error,
             missing_fields,
             dentry_state,
+            dangers,
         }
     }
 
@@ -151,6 +156,7 @@ impl CheckReport {
         }
         self.probes_text(to)?;
         self.exposure_text(to)?;
+        self.dangers.text(to)?;
         self.cache_text(to)?;
         let verdict = match self.verdict {
             Verdict::Full => "full: everything can be seen",
@@ -189,7 +195,7 @@ impl CheckReport {
         let what = if self.exposure.herd == Answer::Yes {
             "a kernel with commit 172e422ffea2 walks for a first watch only"
         } else {
-            "`fslockup top` shows which directories such a walk would freeze this host for"
+            "`fslockup top` goes on looking for directories that are dangerous"
         };
         writeln!(to, "{:<12}{what}", "")
     }

@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod check_dangers;
 mod duration;
 mod incident_json;
 mod incident_text;
@@ -20,6 +21,7 @@ use std::io::Write;
 
 pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
+pub use check_dangers::Dangers;
 pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
 pub use trace::{TracePrinter, TraceSession, TraceSummary};

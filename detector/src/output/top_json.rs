@@ -24,15 +24,22 @@ const LISTED_MAX: usize = 64;
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Body<'a> {
-    Danger(Box<DangerBody<'a>>),
+    Danger(Box<DangerLine<'a>>),
     Summary(Box<SummaryBody<'a>>),
 }
 
 #[derive(Serialize)]
-struct DangerBody<'a> {
+struct DangerLine<'a> {
     at: String,
     host: &'a str,
     kernel: &'a str,
+    #[serde(flatten)]
+    danger: DangerBody,
+}
+
+/// A directory of the danger list, with every name escaped.
+#[derive(Serialize)]
+pub struct DangerBody {
     path: Option<String>,
     dev: String,
     ino: u64,
@@ -109,8 +116,13 @@ struct SummaryBody<'a> {
 pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str) -> io::Result<()> {
     let at = time(view.realtime_ns);
     for row in &view.rows {
-        let body = danger(row, at.clone(), host, kernel);
-        json::line(to, &Body::Danger(Box::new(body)))?;
+        let line = DangerLine {
+            at: at.clone(),
+            host,
+            kernel,
+            danger: DangerBody::of(row),
+        };
+        json::line(to, &Body::Danger(Box::new(line)))?;
     }
     let totals = &view.totals;
     let body = SummaryBody {
@@ -129,38 +141,39 @@ pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str)
     json::line(to, &Body::Summary(Box::new(body)))
 }
 
-fn danger<'a>(row: &Row, at: String, host: &'a str, kernel: &'a str) -> DangerBody<'a> {
-    let Danger {
-        dev,
-        ino,
-        fstype,
-        path,
-        children_count,
-        negative_count,
-        predicted_ns,
-        watchers,
-        producers,
-    } = &row.danger;
-    DangerBody {
-        at,
-        host,
-        kernel,
-        path: path.as_deref().map(escape),
-        dev: device(*dev),
-        ino: *ino,
-        fstype: (!fstype.is_empty()).then(|| escape(fstype)),
-        children_count: *children_count,
-        negative_count: *negative_count,
-        predicted_ns: *predicted_ns,
-        created_per_s: row.created_per_s,
-        watchers: watchers.iter().take(LISTED_MAX).map(watcher).collect(),
-        watchers_omitted_count: watchers.len().saturating_sub(LISTED_MAX),
-        producers: producers
-            .iter()
-            .take(LISTED_MAX)
-            .map(ProducerBody::of)
-            .collect(),
-        producers_omitted_count: producers.len().saturating_sub(LISTED_MAX),
+impl DangerBody {
+    /// With every name escaped.
+    #[must_use]
+    pub fn of(row: &Row) -> Self {
+        let Danger {
+            dev,
+            ino,
+            fstype,
+            path,
+            children_count,
+            negative_count,
+            predicted_ns,
+            watchers,
+            producers,
+        } = &row.danger;
+        Self {
+            path: path.as_deref().map(escape),
+            dev: device(*dev),
+            ino: *ino,
+            fstype: (!fstype.is_empty()).then(|| escape(fstype)),
+            children_count: *children_count,
+            negative_count: *negative_count,
+            predicted_ns: *predicted_ns,
+            created_per_s: row.created_per_s,
+            watchers: watchers.iter().take(LISTED_MAX).map(watcher).collect(),
+            watchers_omitted_count: watchers.len().saturating_sub(LISTED_MAX),
+            producers: producers
+                .iter()
+                .take(LISTED_MAX)
+                .map(ProducerBody::of)
+                .collect(),
+            producers_omitted_count: producers.len().saturating_sub(LISTED_MAX),
+        }
     }
 }
 

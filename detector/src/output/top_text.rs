@@ -130,11 +130,7 @@ pub fn top_lines(view: &View<'_>, screen: &Screen, is_coloured: bool) -> Vec<Str
     let width = screen.columns.clamp(1, WIDTH);
     let shown = shown_columns(width);
     let room = width.saturating_sub(figures_width(&shown));
-    let titles: String = shown
-        .iter()
-        .map(|column| column.padded(column.title()) + GAP)
-        .collect();
-    let titles = shorten(&format!("{titles}DIRECTORY"), width);
+    let titles = titles(&shown, width);
     let keys = screen
         .lines
         .map(|_| "keys: p predicted, c children, n negative, m made a second, q quit".to_owned());
@@ -177,6 +173,26 @@ pub fn top_lines(view: &View<'_>, screen: &Screen, is_coloured: bool) -> Vec<Str
     lines
 }
 
+/// Titles and directories alone, for a list that is read once.
+#[must_use]
+pub fn danger_lines(rows: &[&Row], width: usize) -> Vec<String> {
+    let mut shown = shown_columns(width);
+    shown.retain(|column| *column != Column::Made);
+    let room = width.saturating_sub(figures_width(&shown));
+    let directories = rows.iter().map(|row| line(row, &shown, room, width, false));
+    std::iter::once(titles(&shown, width))
+        .chain(directories)
+        .collect()
+}
+
+fn titles(shown: &[Column], width: usize) -> String {
+    let titles: String = shown
+        .iter()
+        .map(|column| column.padded(column.title()) + GAP)
+        .collect();
+    shorten(&format!("{titles}DIRECTORY"), width)
+}
+
 fn shown_columns(width: usize) -> Vec<Column> {
     let mut shown = Column::ALL.to_vec();
     for spared in Column::SPARED {
@@ -194,6 +210,22 @@ fn figures_width(shown: &[Column]) -> usize {
 
 /// A directory with its producers.
 fn block(row: &Row, shown: &[Column], room: usize, width: usize, is_coloured: bool) -> Vec<String> {
+    let producers = &row.danger.producers;
+    let mut lines = vec![line(row, shown, room, width, is_coloured)];
+    lines.extend(
+        producers
+            .iter()
+            .take(PRODUCERS_MAX)
+            .map(|producer| shorten(&producer_line(producer), width)),
+    );
+    let more = producers.len().saturating_sub(PRODUCERS_MAX);
+    if more > 0 {
+        lines.push(shorten(&format!("{:8}{GAP}and {more} more", ""), width));
+    }
+    lines
+}
+
+fn line(row: &Row, shown: &[Column], room: usize, width: usize, is_coloured: bool) -> String {
     let cells: Vec<(String, Style)> = shown
         .iter()
         .map(|column| (column.padded(&column.cell(row)), column.style(row)))
@@ -214,19 +246,7 @@ fn block(row: &Row, shown: &[Column], room: usize, width: usize, is_coloured: bo
             .chain([place])
             .collect()
     };
-    let producers = &row.danger.producers;
-    let mut lines = vec![line.trim_end().to_owned()];
-    lines.extend(
-        producers
-            .iter()
-            .take(PRODUCERS_MAX)
-            .map(|producer| shorten(&producer_line(producer), width)),
-    );
-    let more = producers.len().saturating_sub(PRODUCERS_MAX);
-    if more > 0 {
-        lines.push(shorten(&format!("{:8}{GAP}and {more} more", ""), width));
-    }
-    lines
+    line.trim_end().to_owned()
 }
 
 fn producer_line(producer: &Producer) -> String {

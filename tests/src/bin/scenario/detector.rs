@@ -23,7 +23,7 @@ use crate::{
     kernel::{self, PATIENCE, out_dir},
 };
 
-/// A running `fslockup run --format json`, or `trace`.
+/// A running `fslockup run --format json`, or `trace`, or `top`.
 pub struct Detector {
     child: Child,
     lines: Receiver<Value>,
@@ -64,6 +64,13 @@ impl Detector {
         let mut command = Command::new("fslockup");
         command.args(["trace", "--format", "json"]).args(options);
         Self::spawn(command, "trace", PathBuf::new())
+    }
+
+    /// Starts `fslockup top --format json` in its place and waits for the first directory that it lists.
+    pub fn top(options: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("fslockup");
+        command.args(["top", "--format", "json"]).args(options);
+        Self::spawn(command, "danger", PathBuf::new())
     }
 
     fn spawn(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {

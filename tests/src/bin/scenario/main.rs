@@ -9,6 +9,7 @@ mod checks;
 mod contention;
 mod cost;
 mod coverage;
+mod danger;
 mod detector;
 mod errors;
 mod exact;
@@ -84,6 +85,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("census-churn", census::churn),
     ("census-million", census::million),
     ("prediction", census::prediction),
+    ("danger", danger::scenario),
     ("trace", trace::scenario),
     ("origin", origin::scenario),
     ("short-lived", origin_short::scenario),
