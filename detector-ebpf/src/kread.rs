@@ -392,7 +392,7 @@ pub fn syscall_nr() -> i64 {
 }
 
 /// Size of a kernel stack on x86-64 without KASAN (`THREAD_SIZE`, asm/page_64_types.h); no padding
-/// lies above the registers before FRED (ef1a09df9a67, 6.9), and from 5.15 the helper is used.
+/// lies above the registers before FRED (65c9cc9e2c14, 6.9), and from 5.15 the helper is used.
 const THREAD_SIZE_BYTES: u64 = 16 << 10;
 
 #[inline(always)]
