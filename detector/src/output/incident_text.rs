@@ -15,6 +15,7 @@ use crate::{
     escape::escape,
     event::Behind,
     incident::{HoldEnd, Incident, Lock, Severity, Stalled, Waiter, mask_names},
+    producers::who,
 };
 
 /// Entries shown of each list.
@@ -277,7 +278,7 @@ fn origin(found: &Incident) -> Vec<String> {
         ));
     }
     for producer in found.origin.iter().take(SHOWN_MAX) {
-        lines.push(shorten(&origin::who(producer), TEXT_WIDTH));
+        lines.push(shorten(&who(producer, |name| name), TEXT_WIDTH));
         lines.push(shorten(
             &format!("  {}", origin::what(producer)),
             TEXT_WIDTH,

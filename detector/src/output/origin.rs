@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    escape::escape,
+    escape::{escape, escape_rest},
     producers::{Identity, Producer},
 };
 
@@ -23,7 +23,7 @@ impl IdentityBody {
     /// All null where nothing is known.
     pub fn of(identity: Option<&Identity>) -> Self {
         let text = |bytes: Option<&Vec<u8>>| bytes.map(|bytes| escape(bytes));
-        let text_of = |text: Option<&String>| text.map(|text| escape(text.as_bytes()));
+        let text_of = |text: Option<&String>| text.map(|text| escape_rest(text));
         Self {
             exe: text(identity.and_then(|identity| identity.exe.as_ref())),
             cgroup: text(identity.and_then(|identity| identity.cgroup.as_ref())),
@@ -65,7 +65,7 @@ impl ProducerBody {
             removed_count: producer.changes.removed_count(),
             first_ns: producer.first_ns,
             last_ns: producer.last_ns,
-            template: producer.template.clone(),
+            template: producer.template.as_deref().map(escape_rest),
             samples: producer
                 .samples
                 .iter()
@@ -74,29 +74,6 @@ impl ProducerBody {
                 .collect(),
         }
     }
-}
-
-/// Who a producer is: its name, process, and the most telling of unit, container and program.
-pub fn who(producer: &Producer) -> String {
-    let identity = &producer.identity;
-    let comm = escape(&identity.comm);
-    let process = match producer.pid {
-        Some(pid) if producer.has_exited => format!("pid {pid}, exited"),
-        Some(pid) => format!("pid {pid}"),
-        None => format!("{} processes, exited", producer.processes_count),
-    };
-    let home = if let Some(container) = &identity.container {
-        // The twelve characters that the tools of containers show.
-        let short: String = container.chars().take(12).collect();
-        format!(", container {}", escape(short.as_bytes()))
-    } else if let Some(unit) = &identity.unit {
-        format!(", {}", escape(unit.as_bytes()))
-    } else if let Some(exe) = &identity.exe {
-        format!(", {}", escape(exe))
-    } else {
-        String::new()
-    };
-    format!("{comm} ({process}{home})")
 }
 
 /// What a producer did.
@@ -117,7 +94,7 @@ pub fn what(producer: &Producer) -> String {
         )
     };
     match &producer.template {
-        Some(template) => format!("{kind}: {template}"),
+        Some(template) => format!("{kind}: {}", escape_rest(template)),
         None => kind,
     }
 }

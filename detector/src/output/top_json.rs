@@ -7,14 +7,15 @@ use serde::Serialize;
 use super::{
     device,
     json::{self, time},
+    origin::ProducerBody,
 };
 use crate::{
     danger::{Danger, WatchKind, Watcher},
-    escape::{escape, escape_rest},
+    escape::escape,
     event::Call,
     facts::DentryState,
     incident::mask_names,
-    producers::{Changes, Producer},
+    producers::Changes,
     top::{Row, SortKey, View},
 };
 
@@ -62,26 +63,6 @@ struct WatcherBody {
     through: WatchKind,
     mask: String,
     is_on_children: bool,
-}
-
-/// A producer, as it stands in every line that has producers.
-#[derive(Serialize)]
-pub struct ProducerBody {
-    /// None for several processes.
-    pid: Option<u32>,
-    processes_count: u64,
-    comm: String,
-    exe: Option<String>,
-    cgroup: Option<String>,
-    unit: Option<String>,
-    container: Option<String>,
-    has_exited: bool,
-    #[serde(flatten)]
-    changes: ChangesBody,
-    first_ns: u64,
-    last_ns: u64,
-    template: Option<String>,
-    samples: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -188,29 +169,6 @@ fn watcher(watcher: &Watcher) -> WatcherBody {
         through: watcher.through,
         mask: mask_names(call, watcher.mask),
         is_on_children: watcher.is_on_children(),
-    }
-}
-
-impl ProducerBody {
-    /// With every name escaped.
-    #[must_use]
-    pub fn of(producer: &Producer) -> Self {
-        let identity = &producer.identity;
-        Self {
-            pid: producer.pid,
-            processes_count: producer.processes_count,
-            comm: escape(&identity.comm),
-            exe: identity.exe.as_deref().map(escape),
-            cgroup: identity.cgroup.as_deref().map(escape),
-            unit: identity.unit.as_deref().map(escape_rest),
-            container: identity.container.as_deref().map(escape_rest),
-            has_exited: producer.has_exited,
-            changes: ChangesBody::of(&producer.changes),
-            first_ns: producer.first_ns,
-            last_ns: producer.last_ns,
-            template: producer.template.as_deref().map(escape_rest),
-            samples: producer.samples.iter().map(|name| escape(name)).collect(),
-        }
     }
 }
 
