@@ -151,6 +151,15 @@ impl Origins {
             Err(error) => degraded.push(format!("origin: {error}")),
         }
         let origin = self.table.directory(wanted.dev, wanted.ino);
+        if let Some(dropped) = origin.as_ref().map(|origin| origin.dropped)
+            && dropped.total_count() > 0
+        {
+            degraded.push(format!(
+                "origin: who made {} more entries and removed {}: they had to make room for others",
+                dropped.created_count(),
+                dropped.removed_count()
+            ));
+        }
         let census = match self.census(wanted, CENSUS_DEADLINE) {
             Ok(census) => Some(census),
             Err(why) => {
