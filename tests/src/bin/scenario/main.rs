@@ -16,6 +16,7 @@ mod incident;
 mod kernel;
 mod kill;
 mod lockdown;
+mod metrics;
 mod negative_flood;
 mod origin;
 mod origin_container;
@@ -31,6 +32,7 @@ mod quiet;
 mod release;
 mod removal;
 mod running;
+mod scrape;
 mod soft_lockup;
 mod stall;
 mod trace;
@@ -91,6 +93,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-names", origin_hostile::scenario),
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
+    ("metrics", metrics::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
