@@ -32,6 +32,7 @@ test: test-host test-harness (vmtest "--repeat-failed" "3")
 # Tests that need no guest
 test-host:
     cargo test --release
+    cargo test --release --test prometheus -- --ignored
 
 # Tests of the harness in guests
 test-harness: build

@@ -1,6 +1,10 @@
 //! What the user typed, and nothing of what it leads to.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -104,6 +108,13 @@ pub struct RunArgs {
     /// Keep facts and raw records in this file, for `fslockup replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Serve metrics for Prometheus at this address, on /metrics: 127.0.0.1:9435, or a port alone for
+    /// this host only
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    pub metrics: Option<SocketAddr>,
+    /// How often what metrics tell of the host is read
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true, hide = true)]
+    pub metrics_period: Duration,
 }
 
 /// Options of `check`.
@@ -257,6 +268,23 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// An address and a port in figures: names are not looked up. A port without an address is one of
+/// the loopback.
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let address = port.parse().map_or_else(
+        |_| text.parse(),
+        |port| Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+    );
+    match address {
+        Ok(address) if address.port() == 0 => Err("port 0 is none".to_owned()),
+        Ok(address) => Ok(address),
+        Err(_) => {
+            Err("an address with a port, like 127.0.0.1:9435 or [::1]:9435, or a port".into())
+        }
+    }
+}
+
 /// Parses the command line. A mistake becomes one line on stderr: clap explains itself over several
 /// paragraphs, of which the first names the mistake.
 ///
@@ -292,6 +320,29 @@ mod tests {
         assert_eq!(rate("4294967295/s"), Ok(Rate(u32::MAX)));
         for bad in ["", "/s", "0", "-1", "1/m", "1.5", "4294967296", "1 /s"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_the_loopback() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 9435));
+        for text in ["9435", ":9435", "127.0.0.1:9435"] {
+            assert_eq!(metrics_address(text), Ok(loopback), "{text}");
+        }
+        let all = metrics_address("0.0.0.0:80").expect("all addresses");
+        assert!(all.ip().is_unspecified());
+        assert!(metrics_address("[::1]:80").is_ok());
+        for bad in [
+            "",
+            ":",
+            "0",
+            "65536",
+            "-1",
+            "localhost:9435",
+            "::1",
+            "127.0.0.1",
+        ] {
+            assert!(metrics_address(bad).is_err(), "{bad}");
         }
     }
 

@@ -17,8 +17,12 @@ pub mod escape;
 pub mod event;
 pub mod facts;
 pub mod frame;
+#[cfg(feature = "probes")]
+pub mod http;
 pub mod incident;
 pub mod marks;
+#[cfg(feature = "probes")]
+pub mod metrics;
 mod mounts;
 pub mod output;
 pub mod pipeline;

@@ -3,6 +3,7 @@
 pub mod census;
 mod producers;
 mod reasons;
+pub mod runs;
 mod trace;
 
 use std::{

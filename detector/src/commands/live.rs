@@ -15,7 +15,9 @@ use nix::{
 };
 
 use super::{
-    CommandError, make_plan,
+    CommandError,
+    directories::{CountingTime, Directories},
+    make_plan,
     maps::Maps,
     marks,
     origin::Origins,
@@ -25,10 +27,9 @@ use super::{
 };
 use crate::{
     attach::{self, Attached, Thresholds},
-    census::{self, Census},
     cli::TopArgs,
     clock,
-    danger::{DirectoryId, Sources, Watcher, dangers},
+    danger::{DirectoryId, Watcher},
     event::{self, Event, Walk},
     facts::{self, Facts},
     mounts::{self, Mounts},
@@ -47,7 +48,10 @@ const DIRECTORIES_MAX: usize = 256;
 /// Fewer children are shown only where somebody was seen making them, and are never counted.
 const CHILDREN_MIN: u64 = 1_000;
 /// How long counting may take in one reading: no key is heard meanwhile.
-const COUNTING_TIME: Duration = Duration::from_millis(200);
+const COUNTING_TIME: CountingTime = CountingTime {
+    whole: Duration::from_millis(200),
+    each: Duration::from_millis(200),
+};
 /// How often all of `/proc` is searched for marks.
 const MARKS_PERIOD: Duration = Duration::from_secs(10);
 
@@ -75,10 +79,7 @@ pub struct Live {
     maps: Maps,
     records: RingBuf<MapData>,
     mounts: Mounts,
-    /// Roots of mounts and directories that were walked, with their paths: they may be full of what
-    /// nobody was seen making.
-    quiet: BTreeMap<DirectoryId, (census::Directory, Vec<u8>)>,
-    censuses: BTreeMap<DirectoryId, Census>,
+    directories: Directories,
     watchers: Vec<(u32, u64, Watcher)>,
     watchers_read: Option<Instant>,
     walks: VecDeque<Measured>,
@@ -105,25 +106,23 @@ impl Source for Live {
         self.read_mounts()?;
         let failed = CommandError::io("producers");
         self.origins.update(&mut self.maps).map_err(failed)?;
-        let directories = self.origins.table().directories(DIRECTORIES_MAX);
-        let references = self.look(&directories);
-        self.count(&directories, &references);
-        self.find_watchers(&directories, &references);
+        let produced = self.origins.table().directories(DIRECTORIES_MAX);
+        let references = self.directories.look(&mut self.origins, &produced);
+        self.directories.count(
+            &mut self.origins,
+            &produced,
+            &references,
+            CHILDREN_MIN,
+            COUNTING_TIME,
+        );
+        self.find_watchers(&produced, &references);
         let table = self.origins.table();
         let rates = Rates::from_walks(self.walks.make_contiguous());
         let lost_count = self.maps.lost_count();
         let now_ns = clock::monotonic_ns();
-        let censuses: Vec<_> = self.censuses.values().cloned().collect();
-        let list = dangers(
-            &Sources {
-                directories: &directories,
-                censuses: &censuses,
-                references: &references,
-                watchers: &self.watchers,
-            },
-            |id, directory| self.path(id, directory),
-            |children_count, negative_count| rates.predict_ns(children_count, negative_count),
-        );
+        let list =
+            self.directories
+                .dangers(&produced, &references, &self.watchers, &self.mounts, rates);
         Ok(Snapshot {
             at_ns: now_ns,
             realtime_ns: i64::try_from(now_ns)
@@ -155,8 +154,7 @@ impl Live {
             maps: Maps::new(attached).map_err(CommandError::io("/proc"))?,
             records,
             mounts: Mounts::default(),
-            quiet: BTreeMap::new(),
-            censuses: BTreeMap::new(),
+            directories: Directories::default(),
             watchers: Vec::new(),
             watchers_read: None,
             walks: VecDeque::new(),
@@ -179,7 +177,7 @@ impl Live {
         let Some(directory) = self.origins.behind_lock(walk) else {
             return;
         };
-        let Ok(census) = self.origins.count(&directory, COUNTING_TIME) else {
+        let Ok(census) = self.origins.count(&directory, COUNTING_TIME.whole) else {
             return;
         };
         self.remember(walk);
@@ -195,9 +193,6 @@ impl Live {
 
     /// A directory that was walked may be walked again, whoever filled it and when.
     fn remember(&mut self, walk: &Walk) {
-        if self.quiet.len() >= 2 * DIRECTORIES_MAX {
-            return;
-        }
         let directory = self.origins.behind_lock(walk);
         let (Some(directory), Some(names)) = (directory, &walk.path) else {
             return;
@@ -209,7 +204,7 @@ impl Live {
                 .resolve(walk.dev, names)
                 .unwrap_or_else(|| mounts::join(b"", names))
         };
-        self.quiet.insert((walk.dev, walk.ino), (directory, path));
+        self.directories.remember(directory, path);
     }
 
     fn read_mounts(&mut self) -> Result<(), CommandError> {
@@ -230,61 +225,9 @@ impl Live {
                 continue;
             };
             if let Some(directory) = self.origins.find(file.as_fd()) {
-                let id = (directory.dev, directory.ino);
-                self.quiet.entry(id).or_insert((directory, path));
+                self.directories.remember(directory, path);
             }
         }
-    }
-
-    /// How many children each directory has at most; a directory that is gone has none.
-    fn look(&mut self, directories: &[Directory]) -> BTreeMap<DirectoryId, u64> {
-        let produced = directories.iter().filter(|one| one.dentry_addr != 0);
-        let produced = produced.map(|one| census::Directory::at(one.dentry_addr, one.dev, one.ino));
-        let quiet = self.quiet.values().map(|(directory, _)| *directory);
-        let mut references = BTreeMap::new();
-        for directory in produced.chain(quiet).collect::<Vec<_>>() {
-            let children_count = self.origins.peek(&directory).unwrap_or_default();
-            references.insert((directory.dev, directory.ino), children_count);
-        }
-        references
-    }
-
-    /// Counts the largest anew where they have changed by more than a tenth, the largest first, as long
-    /// as there is time.
-    fn count(&mut self, directories: &[Directory], references: &BTreeMap<DirectoryId, u64>) {
-        let start = Instant::now();
-        let mut largest: Vec<_> = references
-            .iter()
-            .filter(|(_, children_count)| **children_count >= CHILDREN_MIN)
-            .map(|(id, children_count)| (*children_count, *id))
-            .collect();
-        largest.sort_unstable_by(|a, b| b.cmp(a));
-        let shown: BTreeSet<_> = largest.iter().map(|(_, id)| *id).collect();
-        self.censuses.retain(|id, _| shown.contains(id));
-        for (children_count, id) in largest {
-            let before = self.censuses.get(&id).map_or(0, |one| one.children_count);
-            if children_count.abs_diff(before) <= before / 10 {
-                continue;
-            }
-            let left = COUNTING_TIME.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                break;
-            }
-            let Some(directory) = self.place(id, directories) else {
-                continue;
-            };
-            if let Ok(census) = self.origins.count(&directory, left) {
-                self.censuses.insert(id, census);
-            }
-        }
-    }
-
-    fn place(&self, id: DirectoryId, directories: &[Directory]) -> Option<census::Directory> {
-        let quiet = self.quiet.get(&id).map(|(directory, _)| *directory);
-        quiet.or_else(|| {
-            let one = directories.iter().find(|one| (one.dev, one.ino) == id)?;
-            Some(census::Directory::at(one.dentry_addr, one.dev, one.ino))
-        })
     }
 
     /// Not while a walk runs: it holds the locks that showing a mark takes.
@@ -303,14 +246,5 @@ impl Live {
         let wanted: BTreeSet<_> = known.chain(references.keys().copied()).collect();
         self.watchers = marks::watchers(self.origins.proc(), &wanted).found;
         self.watchers_read = Some(Instant::now());
-    }
-
-    fn path(&self, id: DirectoryId, directory: Option<&Directory>) -> Option<Vec<u8>> {
-        if let Some((_, path)) = self.quiet.get(&id) {
-            return Some(path.clone());
-        }
-        let names = directory?.path.as_ref()?;
-        let on_host = self.mounts.resolve(id.0, names);
-        on_host.or_else(|| Some(mounts::join(b"", names)))
     }
 }

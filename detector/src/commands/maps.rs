@@ -1,6 +1,12 @@
 //! Reads the programs' maps while they are attached.
 
-use std::{io, os::fd::OwnedFd, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    thread,
+    time::Duration,
+};
 
 use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 use nix::{
@@ -11,6 +17,7 @@ use nix::{
 use crate::{
     attach::{Attached, ProducerMaps},
     clock,
+    metrics::Runs,
     pipeline::{Counts, Input, WaitingNow},
     probes::STALL,
 };
@@ -129,6 +136,12 @@ impl Maps {
             waits_skipped_count: skipped.waits_count,
             ..self.counters()?
         })
+    }
+
+    /// What the kernel counted for each program while somebody had it time them; `fdinfo` is
+    /// `/proc/self/fdinfo`.
+    pub fn runs(&self, fdinfo: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Runs>> {
+        self.attached.runs(fdinfo)
     }
 
     /// [`Counts::lost_count`] without what only the end of a run asks the kernel for.

@@ -3,11 +3,13 @@
 mod census;
 mod cgroups;
 mod check;
+mod directories;
 pub mod identity;
 mod kernel_log;
 mod live;
 mod maps;
 pub mod marks;
+mod metering;
 mod origin;
 pub mod proc;
 mod replay;
@@ -57,6 +59,14 @@ pub enum CommandError {
         file: String,
         /// Why.
         source: RecordingError,
+    },
+    /// The address for metrics can't be had.
+    #[error("--metrics {address}: {source} (is another fslockup running? choose another port)")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
     },
     /// Reading or writing failed.
     #[error("{what}: {source}")]

@@ -19,14 +19,15 @@ use tokio::{
 };
 
 use super::{
-    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, origin::Origins,
-    read_facts, stacks::Stacks,
+    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, metering::Metering,
+    origin::Origins, read_facts, stacks::Stacks,
 };
 use crate::{
     attach::{self, Thresholds},
     cli::RunArgs,
     clock,
     event::{self, Event},
+    http,
     output::{Printer, wants_colour},
     pipeline::{Input, Pipeline, Session, is_kernel_report},
     recording,
@@ -44,10 +45,17 @@ const COMPARE_PERIOD: Duration = Duration::from_secs(10);
 /// How often the counts of producers are read: so exact is the time when they were last seen.
 const COUNT_PERIOD: Duration = Duration::from_secs(2);
 
+/// How often it is asked whether something for the metrics is due.
+const METER_PERIOD: Duration = Duration::from_secs(1);
+
 /// The mount table (proc_pid_mountinfo(5)).
 pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
+    let listener = args.metrics.map(|address| {
+        http::listen(address).map_err(|source| CommandError::Metrics { address, source })
+    });
+    let listener = listener.transpose()?;
     let (facts, symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
     let thresholds = Thresholds {
@@ -87,9 +95,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
-        Loop::new(args, session, Stacks::new(symbols), origins, record)?
-            .run(maps, records, signals, args)
-            .await
+        let metering = listener
+            .map(|listener| Metering::start(listener, &session, args.metrics_period))
+            .transpose()
+            .map_err(CommandError::io("metrics"))?;
+        let mut run = Loop::new(args, session, Stacks::new(symbols), origins, record)?;
+        run.metering = metering;
+        run.run(maps, records, signals, args).await
     })
 }
 
@@ -130,6 +142,7 @@ struct Loop<W: Write> {
     record_name: String,
     stacks: Stacks,
     origins: Origins,
+    metering: Option<Metering>,
 }
 
 impl Loop<io::Stdout> {
@@ -159,6 +172,7 @@ impl Loop<io::Stdout> {
             record_name,
             stacks,
             origins,
+            metering: None,
         })
     }
 }
@@ -188,6 +202,8 @@ impl<W: Write> Loop<W> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = interval(COUNT_PERIOD);
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut meter = interval(METER_PERIOD);
+        meter.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
         let end = async {
@@ -232,6 +248,11 @@ impl<W: Write> Loop<W> {
                 }
                 _ = count.tick() => self.origins.update(&mut maps).map_err(CommandError::io("producers"))?,
                 _ = compare.tick() => maps.compare_clocks().map_err(CommandError::io("clocks"))?,
+                _ = meter.tick(), if self.metering.is_some() => {
+                    if let Some(metering) = &mut self.metering {
+                        metering.tick(&mut maps, &mut self.origins);
+                    }
+                }
                 () = &mut end => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.terminate.recv() => break,
@@ -291,6 +312,9 @@ impl<W: Write> Loop<W> {
             .and_then(|()| file.read_to_end(&mut text))
             .map_err(CommandError::io(MOUNTINFO))?;
         self.origins.mounts(&text);
+        if let Some(metering) = &mut self.metering {
+            metering.mounts(&text);
+        }
         self.feed(&Input::Mounts(text))
     }
 
@@ -305,6 +329,9 @@ impl<W: Write> Loop<W> {
                 .map_err(CommandError::io(&self.record_name))?;
         }
         for finding in findings {
+            if let Some(metering) = &mut self.metering {
+                metering.take(&self.origins, &finding);
+            }
             self.printer
                 .print(&finding)
                 .map_err(CommandError::io(OUTPUT))?;

@@ -134,7 +134,9 @@ impl DentryState {
         u8::try_from((negative * 100 / dentries).min(100)).ok()
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// From the file's text; `None` where it isn't as expected.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<i64> = text
             .split_ascii_whitespace()
             .map_while(|word| word.parse().ok())

@@ -104,6 +104,6 @@ fn syscall_name(number: i64) -> String {
 }
 
 /// The packed device number as people write it.
-fn device(dev: u32) -> String {
+pub(crate) fn device(dev: u32) -> String {
     format!("{}:{}", dev >> 20, dev & 0xf_ffff)
 }

@@ -17,6 +17,7 @@ mod incident;
 mod kernel;
 mod kill;
 mod lockdown;
+mod metrics;
 mod negative_flood;
 mod origin;
 mod origin_container;
@@ -32,6 +33,7 @@ mod quiet;
 mod release;
 mod removal;
 mod running;
+mod scrape;
 mod soft_lockup;
 mod stall;
 mod trace;
@@ -93,6 +95,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-names", origin_hostile::scenario),
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
+    ("metrics", metrics::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
