@@ -31,6 +31,7 @@ mod quiet;
 mod release;
 mod removal;
 mod running;
+mod service;
 mod soft_lockup;
 mod stall;
 mod trace;
@@ -91,6 +92,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-names", origin_hostile::scenario),
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
+    ("service", service::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
