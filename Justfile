@@ -4,6 +4,8 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 bin := "target/x86_64-unknown-linux-gnu/release"
 
+cargo_deb := "3.8.0"
+
 # The newest kernel of images/kernels.toml.
 newest := "7.3"
 # The programs are built by the same compiler, for another machine.
@@ -62,6 +64,12 @@ readme:
 bench KERNEL="6.1": build
     tests/benches/context-switch {{KERNEL}}
     tests/benches/dentry-cost {{KERNEL}}
+
+# A Debian package in target/debian; cargo-deb is installed where it is missing (about two minutes)
+deb: build
+    {{bin}}/packaging target/packaging
+    cargo deb --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deb@{{cargo_deb}}
+    cargo deb --package fslockup --no-build --no-strip --target x86_64-unknown-linux-gnu --output target/debian/
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
 corpus: build

@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, SyscallRecord, call, count, kind};
 
-use crate::{counters, emit::emit, kread, settings};
+use crate::{counters, emit::emit, kread, thresholds};
 
 /// A system call that has not returned.
 #[derive(Clone, Copy)]
@@ -146,7 +146,7 @@ fn end() {
     // SAFETY: the element is this task's own, and is removed below.
     let began = unsafe { *began };
     let _ = CALLS.remove(tid);
-    if end_ns.saturating_sub(began.start_ns) < settings::walk_threshold_ns() {
+    if end_ns.saturating_sub(began.start_ns) < thresholds::walk_ns() {
         return;
     }
     emit(|record: &mut SyscallRecord| {

@@ -18,7 +18,10 @@
 mod children;
 #[expect(dead_code, reason = "the census needs a part of it")]
 mod kread;
-#[expect(dead_code, reason = "thresholds are for the programs that wait")]
+#[expect(
+    dead_code,
+    reason = "the others are for the programs that are attached"
+)]
 mod settings;
 
 use aya_ebpf::{

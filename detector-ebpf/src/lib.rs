@@ -579,6 +579,19 @@ pub const WAITS_NESTED_MAX: usize = 4;
 /// Ended sections remembered for the tasks that they kept from running.
 pub const SECTIONS_KEPT: usize = 4;
 
+/// Which of the thresholds, in the section `.data.thresholds`.
+pub mod threshold {
+    /// Walks and system calls.
+    pub const WALK: usize = 0;
+    /// Waits.
+    pub const WAIT: usize = 1;
+    /// Stalls.
+    pub const STALL: usize = 2;
+}
+
+/// Thresholds, each a `u64` of nanoseconds.
+pub const THRESHOLDS_COUNT: usize = 3;
+
 /// Comparisons of the scheduler's clock with CLOCK_MONOTONIC that are made at a time.
 pub const COMPARISONS: u64 = 16;
 

@@ -19,6 +19,7 @@ mod produce;
 mod release;
 mod settings;
 mod stall;
+mod thresholds;
 mod trace;
 mod wait;
 mod walk;

@@ -1,19 +1,10 @@
 //! What user space decides before loading. The kernel freezes these, so the verifier knows their
-//! values and drops the branches they rule out.
+//! values and drops the branches they rule out. What may change later is in `thresholds.rs`.
 
 use fslockup_ebpf::{Offsets, TraceFilter};
 
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::UNKNOWN;
-
-#[unsafe(no_mangle)]
-static WALK_THRESHOLD_NS: u64 = 0;
-
-#[unsafe(no_mangle)]
-static WAIT_THRESHOLD_NS: u64 = 0;
-
-#[unsafe(no_mangle)]
-static STALL_THRESHOLD_NS: u64 = 0;
 
 #[unsafe(no_mangle)]
 static SPINLOCKS_SLEEP: u64 = 0;
@@ -33,38 +24,20 @@ static TRACE_FILTER: TraceFilter = TraceFilter {
 /// Which changes of dentries are told one by one.
 #[inline(always)]
 pub fn trace_filter() -> TraceFilter {
-    // SAFETY: as below.
+    // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.
     unsafe { core::ptr::read_volatile(&raw const TRACE_FILTER) }
 }
 
 /// Changes in a directory with fewer cached children than this are not counted.
 pub fn producer_children_min() -> u64 {
-    // SAFETY: as below.
+    // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const PRODUCER_CHILDREN_MIN) }
-}
-
-/// The wait that is shorter than this leaves no record.
-pub fn wait_threshold_ns() -> u64 {
-    // SAFETY: as below.
-    unsafe { core::ptr::read_volatile(&raw const WAIT_THRESHOLD_NS) }
-}
-
-/// A task kept from running for less than this leaves no record.
-pub fn stall_threshold_ns() -> u64 {
-    // SAFETY: as below.
-    unsafe { core::ptr::read_volatile(&raw const STALL_THRESHOLD_NS) }
 }
 
 /// Who waits for a spinlock sleeps: PREEMPT_RT.
 pub fn has_sleeping_spinlocks() -> bool {
-    // SAFETY: as below.
+    // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const SPINLOCKS_SLEEP) != 0 }
-}
-
-/// The walk that is shorter than this leaves no record.
-pub fn walk_threshold_ns() -> u64 {
-    // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.
-    unsafe { core::ptr::read_volatile(&raw const WALK_THRESHOLD_NS) }
 }
 
 /// Reads one field of [`Offsets`].

@@ -17,7 +17,7 @@ use crate::{
     arm, clock, counters, cpu,
     emit::emit,
     kread::{self, Address},
-    settings, walk,
+    thresholds, walk,
 };
 
 #[btf_tracepoint(function = "sched_switch")]
@@ -123,7 +123,7 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
             behind.consider(&state.ended[index]);
         }
     }
-    if behind.total_ns < settings::stall_threshold_ns() || behind.total_ns == 0 {
+    if behind.total_ns < thresholds::stall_ns() || behind.total_ns == 0 {
         return;
     }
     emit(|record: &mut StallRecord| {

@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{COMM_BYTES, Section, WaitRecord, Waiting, count, kind, section, wait_how};
 
-use crate::{counters, cpu, emit::emit, settings};
+use crate::{counters, cpu, emit::emit, settings, thresholds};
 
 /// Waiters that sleep (PREEMPT_RT), by thread.
 #[map]
@@ -125,7 +125,7 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
             waiting.lock_addr = 0;
             // SAFETY: a plain helper.
             let end_ns = unsafe { bpf_ktime_get_ns() };
-            if end_ns.saturating_sub(began.start_ns) >= settings::wait_threshold_ns() {
+            if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
                 cpu::remember(
                     state,
                     Section {
@@ -169,7 +169,7 @@ fn end_sleep(ctx: &impl EbpfContext, lock_addr: u64) {
     let _ = SLEEPERS.remove(tid);
     // SAFETY: a plain helper.
     let end_ns = unsafe { bpf_ktime_get_ns() };
-    if end_ns.saturating_sub(began.start_ns) >= settings::wait_threshold_ns() {
+    if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
         report(ctx, wait_how::SLEEP, &began, end_ns);
     }
 }

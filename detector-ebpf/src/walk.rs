@@ -18,7 +18,7 @@ use crate::{
     arm, counters, cpu,
     emit::emit_copy,
     kread::{self, Address},
-    settings, stall,
+    stall, thresholds,
 };
 
 /// Walks that run now. A host has at most as many as it has tasks inside watch system calls.
@@ -161,7 +161,7 @@ fn end(slot: u32) {
     counters::add_one(count::WALKS);
     let walk_ns = end_ns.saturating_sub(walk.start_ns);
     leave_section(walk.tid, end_ns, walk_ns);
-    if walk_ns >= settings::walk_threshold_ns() {
+    if walk_ns >= thresholds::walk_ns() {
         walk.end_ns = end_ns;
         // SAFETY: a plain helper.
         walk.end_cpu = unsafe { bpf_get_smp_processor_id() };

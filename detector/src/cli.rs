@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use fslockup_ebpf::COMM_BYTES;
 
-use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
+use crate::{config::Config, escape::until_nul, output::Format, plan::Via, top::SortKey};
 
 /// A directory with fewer cached children can't freeze anything; there are very many of these.
 const PRODUCER_CHILDREN_MIN: u32 = 32;
@@ -72,12 +72,30 @@ pub struct KernelArgs {
     pub exact_release: bool,
 }
 
+/// Which configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Read options of `run` from this file; those on the command line win [default:
+    /// /etc/fslockup.toml where it exists]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long)]
+    pub no_config: bool,
+}
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// What the kernel is asked with.
     #[command(flatten)]
     pub kernel: KernelArgs,
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// What that file says. All of it is in the other fields, too.
+    #[arg(skip)]
+    pub file: Config,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -123,6 +141,12 @@ pub struct CheckArgs {
     /// What the kernel is asked with.
     #[command(flatten)]
     pub kernel: KernelArgs,
+    /// Which configuration file: one that is wrong is exit code 2.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Look at the configuration file alone, on any machine and without root
+    #[arg(long)]
+    pub only_config: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -285,28 +309,33 @@ fn metrics_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Parses the command line. A mistake becomes one line on stderr: clap explains itself over several
-/// paragraphs, of which the first names the mistake.
+/// Parses the command line. A mistake becomes one line on stderr.
 ///
 /// # Errors
 /// The exit code to end with: 0 after `--help` and `--version`, 2 after a mistake.
 pub fn parse<T: Parser>() -> Result<T, u8> {
-    T::try_parse().map_err(|error| {
-        if !error.use_stderr() {
-            // A closed output is no reason to complain.
-            let _ = error.print();
-            return 0;
-        }
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let line = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        let name = T::command().get_name().to_owned();
-        eprintln!(
-            "{name}: {} (see {name} --help)",
-            line.trim_start_matches("error: ")
-        );
-        2
-    })
+    T::try_parse().map_err(|error| refuse(T::command().get_name(), &error))
+}
+
+/// Tells of a mistake in one line, or gives the help that was asked for. The exit code to end with.
+#[must_use]
+pub fn refuse(name: &str, error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        // A closed output is no reason to complain.
+        let _ = error.print();
+        return 0;
+    }
+    eprintln!("{name}: {} (see {name} --help)", first_line(error));
+    2
+}
+
+/// What clap says over several paragraphs, of which the first names the mistake, in one line.
+#[must_use]
+pub fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    line.trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

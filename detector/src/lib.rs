@@ -11,6 +11,7 @@ pub mod cli;
 mod clock;
 #[cfg(feature = "probes")]
 pub mod commands;
+pub mod config;
 mod correlate;
 pub mod danger;
 pub mod escape;

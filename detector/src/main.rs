@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 
 use fslockup::{
-    cli::{self, Cli},
-    commands,
+    cli, commands,
+    config::{self, Failure},
 };
 
 fn main() -> ExitCode {
-    let cli: Cli = match cli::parse() {
+    let cli = match config::parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(code) => return ExitCode::from(code),
+        Err(Failure::CommandLine(error)) => {
+            return ExitCode::from(cli::refuse("fslockup", &error));
+        }
+        Err(Failure::File(error)) => {
+            eprintln!("fslockup: {error}");
+            return ExitCode::from(2);
+        }
     };
     let level = if cli.verbose {
         log::LevelFilter::Debug

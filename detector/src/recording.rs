@@ -25,6 +25,7 @@ mod kind {
     pub const TICK: u8 = 9;
     pub const IDENTITY: u8 = 10;
     pub const CHILDREN: u8 = 11;
+    pub const THRESHOLDS: u8 = 12;
 }
 
 /// Why a recording can't be read to its end.
@@ -125,6 +126,9 @@ impl<W: Write> Writer<W> {
             Input::Children(children) => {
                 frame::write(&mut self.to, kind::CHILDREN, &serde_json::to_vec(children)?)?;
             }
+            Input::Thresholds(change) => {
+                frame::write(&mut self.to, kind::THRESHOLDS, &serde_json::to_vec(change)?)?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -209,6 +213,7 @@ impl<R: Read> Reader<R> {
                 Input::Identity { pid, identity }
             }
             kind::CHILDREN => Input::Children(json("children", &frame.payload)?),
+            kind::THRESHOLDS => Input::Thresholds(json("thresholds", &frame.payload)?),
             kind::END => {
                 self.has_ended = true;
                 Input::End(json("end", &frame.payload)?)
@@ -244,7 +249,7 @@ mod tests {
     use crate::{
         event::tests::{bytes, record},
         facts::tests::facts_with,
-        pipeline::{Children, Counts, Symbol, WaitingNow},
+        pipeline::{Children, Counts, Symbol, ThresholdsChange, WaitingNow},
         producers::Identity,
         report::AttachReport,
     };
@@ -321,6 +326,13 @@ mod tests {
                 now_ns: 14,
                 lost_count: u64::MAX,
             },
+            Input::Thresholds(ThresholdsChange {
+                at_ns: 15,
+                walk_threshold_ns: u64::MAX,
+                incident_threshold_ns: 1,
+                wait_threshold_ns: 0,
+                stall_threshold_ns: 2,
+            }),
             Input::End(Counts {
                 walks_count: 3,
                 ..Counts::default()
@@ -388,6 +400,7 @@ mod tests {
             (kind::TICK, b"123456781234567"),
             (kind::SYMBOLS, b"{}"),
             (kind::WAITING, b"[1]"),
+            (kind::THRESHOLDS, b"{}"),
             (kind::END, b""),
             (99, b""),
         ] {

@@ -80,6 +80,26 @@ pub fn sleeping_session() -> Session {
     session
 }
 
+/// A walk of 100 ms that one task waited for, and nothing else.
+pub fn incident() -> crate::incident::Incident {
+    let walked = directory(0);
+    let mut pipeline = Pipeline::new(session());
+    let inputs = [
+        mounts(),
+        input(&wait(walked.d_lock, 8, 1, 1_010, 1_100)),
+        input(&walk(walked, 7, 0, 1_000, 1_100)),
+        tick(2_000),
+    ];
+    inputs
+        .iter()
+        .flat_map(|input| pipeline.feed(input))
+        .find_map(|finding| match finding {
+            Finding::Incident(incident) => Some(*incident),
+            _ => None,
+        })
+        .expect("an incident")
+}
+
 /// The disk that the walks are on.
 pub fn mounts() -> Input {
     Input::Mounts(b"30 22 259:0 / /data rw - ext4 /dev/x rw\n".to_vec())

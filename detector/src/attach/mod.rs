@@ -16,7 +16,9 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
+use fslockup_ebpf::{
+    CpuState, Offsets, THRESHOLDS_COUNT, TraceFilter, Waiting, WalkRecord, slot, threshold,
+};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 pub use producers::{PRODUCERS_MAX, ProducerMaps};
@@ -65,6 +67,16 @@ impl Thresholds {
         stall_ns: u64::MAX,
         producer_children_min: u32::MAX,
     };
+
+    /// As the programs read them; all but the last one, which is frozen.
+    #[must_use]
+    pub fn words(&self) -> [u64; THRESHOLDS_COUNT] {
+        let mut words = [0; THRESHOLDS_COUNT];
+        words[threshold::WALK] = self.walk_ns;
+        words[threshold::WAIT] = self.wait_ns;
+        words[threshold::STALL] = self.stall_ns;
+        words
+    }
 }
 
 /// Why nothing could be attached.
@@ -114,6 +126,8 @@ pub struct Attached {
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
     /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
+    /// What the programs compare with: [`Thresholds::words`].
+    pub thresholds: Array<MapData, [u64; THRESHOLDS_COUNT]>,
     /// What each process did in each directory.
     pub producers: ProducerMaps,
     /// Counters per CPU.
@@ -201,6 +215,7 @@ pub fn attach(
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
         compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
+        thresholds: Array::try_from(take(".data.thresholds")?).map_err(bad_map)?,
         cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
         sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
         producers,
@@ -232,14 +247,13 @@ fn load(
     let cpus_count = possible_cpus().map_err(load_error)?;
     let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
     let children_min = u64::from(thresholds.producer_children_min);
+    let thresholds_ns = thresholds.words();
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
         .map_max_entries("CPUS", cpus_count)
         .override_global("OFFSETS", words(&offsets), true)
-        .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
-        .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
-        .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
+        .override_global("THRESHOLDS_NS", &thresholds_ns, true)
         .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
         .override_global("TRACE_FILTER", words(filter), true)
         .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);

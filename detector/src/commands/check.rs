@@ -14,6 +14,10 @@ use crate::{
 };
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
+    if args.only_config {
+        // It was parsed, or we would not be here.
+        return Ok(ExitCode::SUCCESS);
+    }
     let (facts, _symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts);
     let attached = match &plan {

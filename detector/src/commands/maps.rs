@@ -15,7 +15,7 @@ use nix::{
 };
 
 use crate::{
-    attach::{Attached, ProducerMaps},
+    attach::{Attached, ProducerMaps, Thresholds},
     clock,
     metrics::Runs,
     pipeline::{Counts, Input, WaitingNow},
@@ -121,6 +121,12 @@ impl Maps {
         let mut bytes = [0; 64];
         let count = nix::unistd::read(&file, &mut bytes).ok()?;
         Some(bytes[..count].trim_ascii_end().to_vec())
+    }
+
+    /// From now on the programs compare with these. A walk or wait that goes on is compared when it ends.
+    pub fn set_thresholds(&mut self, thresholds: &Thresholds) -> io::Result<()> {
+        let map = &mut self.attached.thresholds;
+        map.set(0, thresholds.words(), 0).map_err(io::Error::other)
     }
 
     /// What each process did in each directory.

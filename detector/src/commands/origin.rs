@@ -1,7 +1,11 @@
 //! Who made the children of the directories at hand, and how many there are: the table of producers
 //! kept up to date, and a census when it is asked for.
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    time::Duration,
+};
 
 use super::{
     identity::{Identities, Recorded},
@@ -228,6 +232,14 @@ impl Origins {
             own_references_count: 0,
             ..found.directory
         })
+    }
+
+    /// Children of directories can be counted: tried on `/proc`, which is open.
+    pub fn can_count(&mut self) -> bool {
+        let Ok(censor) = self.censor.as_mut() else {
+            return false;
+        };
+        censor.find(self.identities.proc().as_fd()).is_ok()
     }
 
     /// `/proc`, for others who read it.

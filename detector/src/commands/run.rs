@@ -19,11 +19,21 @@ use tokio::{
 };
 
 use super::{
-    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, metering::Metering,
-    origin::Origins, read_facts, stacks::Stacks,
+    CommandError, OUTPUT,
+    journal::Journal,
+    kernel_log::KernelLog,
+    make_plan,
+    maps::Maps,
+    metering::Metering,
+    mountinfo,
+    origin::Origins,
+    privileges, read_facts,
+    reload::{self, Reload},
+    service::{NOTIFY_SOCKET, Service},
+    stacks::Stacks,
 };
 use crate::{
-    attach::{self, Thresholds},
+    attach,
     cli::RunArgs,
     clock,
     event::{self, Event},
@@ -48,7 +58,7 @@ const COUNT_PERIOD: Duration = Duration::from_secs(2);
 /// How often it is asked whether something for the metrics is due.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
-/// The mount table (proc_pid_mountinfo(5)).
+/// This process's mount table (proc_pid_mountinfo(5)).
 pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
@@ -58,12 +68,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let listener = listener.transpose()?;
     let (facts, symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
-    let thresholds = Thresholds {
-        walk_ns: nanoseconds(args.walk_threshold),
-        wait_ns: nanoseconds(args.wait_threshold),
-        stall_ns: nanoseconds(args.stall_threshold),
-        producer_children_min: args.producer_children_min,
-    };
+    let thresholds = reload::thresholds(args);
+    let service = Service::from_environment().map_err(CommandError::io(NOTIFY_SOCKET))?;
     // Before attaching: a file that can't be made is the cheaper mistake.
     let record = args
         .record
@@ -101,11 +107,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
             .map_err(CommandError::io("metrics"))?;
         let mut run = Loop::new(args, session, Stacks::new(symbols), origins, record)?;
         run.metering = metering;
-        run.run(maps, records, signals, args).await
+        run.run(maps, records, signals, service, args).await
     })
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -143,6 +149,7 @@ struct Loop<W: Write> {
     stacks: Stacks,
     origins: Origins,
     metering: Option<Metering>,
+    journal: Option<Journal>,
 }
 
 impl Loop<io::Stdout> {
@@ -166,6 +173,7 @@ impl Loop<io::Stdout> {
             .map_err(CommandError::io(OUTPUT))?
             .coloured(wants_colour());
         Ok(Self {
+            journal: Journal::open(args.format, &session),
             pipeline: Pipeline::new(session),
             printer,
             recorder,
@@ -183,13 +191,14 @@ impl<W: Write> Loop<W> {
         mut maps: Maps,
         records: RingBuf<MapData>,
         mut signals: Signals,
+        mut service: Service,
         args: &RunArgs,
     ) -> Result<ExitCode, CommandError> {
         let event_loop = || CommandError::io("event loop");
         let mut poll = interval(args.poll_period.max(POLL_PERIOD_MIN));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
-        let mounts = File::open(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
+        let mounts = mountinfo::open().map_err(CommandError::io(mountinfo::MOUNTINFO))?;
         // The kernel tells of a change of the mount table as an exceptional condition
         // (proc_pid_mounts(5)), so the file stays open and no path is looked up during a walk.
         let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
@@ -213,6 +222,10 @@ impl<W: Write> Loop<W> {
             }
         };
         tokio::pin!(end);
+        let mut reload = Reload::new(args, &service).map_err(CommandError::io("signals"))?;
+        self.give_up_privileges(&maps)?;
+        service.ready(reload::status(args));
+        let mut ping = interval(service.period());
         loop {
             tokio::select! {
                 ready = records.readable_mut() => {
@@ -231,10 +244,18 @@ impl<W: Write> Loop<W> {
                     self.read_kernel_log(ready.get_inner_mut())?;
                 }
                 _ = poll.tick() => {
-                    for input in maps.running() {
+                    let running = maps.running();
+                    let is_quiet = running.is_empty() && !self.pipeline.is_pending();
+                    if let Some((thresholds, change)) = reload.read(is_quiet, &mut service) {
+                        maps.set_thresholds(&thresholds).map_err(CommandError::io("thresholds"))?;
+                        self.feed(&Input::Thresholds(change))?;
+                    }
+                    for input in running {
                         self.feed(&input)?;
                     }
                 }
+                _ = ping.tick() => service.ping(),
+                () = reload.signalled() => {}
                 _ = tick.tick(), if self.pipeline.is_pending() => {
                     // The time first: what had come by then is in what is drained.
                     let now_ns = clock::monotonic_ns();
@@ -258,11 +279,19 @@ impl<W: Write> Loop<W> {
                 _ = signals.terminate.recv() => break,
             }
         }
+        service.stopping();
         self.drain(records.get_mut())?;
         self.tell_children(&mut maps)?;
         let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn give_up_privileges(&mut self, maps: &Maps) -> Result<(), CommandError> {
+        let mut works = || (maps.lost_count().is_ok(), self.origins.can_count());
+        let as_before = works();
+        privileges::give_up(|| works() == as_before)
+            .map_err(|error| CommandError::io("capabilities")(io::Error::other(error)))
     }
 
     fn drain(&mut self, records: &mut RingBuf<MapData>) -> Result<(), CommandError> {
@@ -332,9 +361,12 @@ impl<W: Write> Loop<W> {
             if let Some(metering) = &mut self.metering {
                 metering.take(&self.origins, &finding);
             }
-            self.printer
-                .print(&finding)
-                .map_err(CommandError::io(OUTPUT))?;
+            let journal = self.journal.as_mut();
+            if !journal.is_some_and(|journal| journal.take(&finding)) {
+                self.printer
+                    .print(&finding)
+                    .map_err(CommandError::io(OUTPUT))?;
+            }
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub enum Body {
     Incident(Box<IncidentBody>),
     /// A slow system call that no incident tells of.
     Syscall(Box<SyscallBody>),
+    /// Other thresholds from now on.
+    Thresholds(ThresholdsBody),
     /// Totals at the end.
     Summary(Box<SummaryBody>),
     /// Bytes that were not a record.
@@ -69,6 +71,16 @@ pub struct FactsBody {
     facts: Facts,
     exposure: Exposure,
     attached: AttachReport,
+    walk_threshold_ns: u64,
+    incident_threshold_ns: u64,
+    wait_threshold_ns: u64,
+    stall_threshold_ns: u64,
+}
+
+/// Body of `thresholds`.
+#[derive(Serialize)]
+pub struct ThresholdsBody {
+    at: String,
     walk_threshold_ns: u64,
     incident_threshold_ns: u64,
     wait_threshold_ns: u64,
@@ -191,6 +203,13 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
         Finding::Walk(found) => Body::Walk(Box::new(walk(session, found))),
         Finding::Incident(found) => Body::Incident(Box::new(incident(session, found))),
         Finding::Syscall(found) => Body::Syscall(Box::new(syscall(session, found))),
+        Finding::Thresholds(found) => Body::Thresholds(ThresholdsBody {
+            at: time(found.realtime_ns),
+            walk_threshold_ns: found.change.walk_threshold_ns,
+            incident_threshold_ns: found.change.incident_threshold_ns,
+            wait_threshold_ns: found.change.wait_threshold_ns,
+            stall_threshold_ns: found.change.stall_threshold_ns,
+        }),
         Finding::Summary(found) => Body::Summary(Box::new(summary(found))),
         Finding::BadRecord(error) => Body::BadRecord {
             error: error.to_string(),

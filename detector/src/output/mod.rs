@@ -6,6 +6,7 @@ mod check_dangers;
 mod duration;
 mod incident_json;
 mod incident_text;
+pub mod journal;
 pub mod json;
 mod layout;
 mod origin;
@@ -22,6 +23,7 @@ use std::io::Write;
 pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
 pub use check_dangers::Dangers;
+pub use text::thresholds_text;
 pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
 pub use trace::{TracePrinter, TraceSession, TraceSummary};
@@ -83,6 +85,13 @@ impl<W: Write> Printer<W> {
             Format::Json => json::line(&mut self.to, &json::finding(&self.session, finding))?,
         }
         self.to.flush()
+    }
+}
+
+impl Printer<Vec<u8>> {
+    /// What was printed since the last call.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.to)
     }
 }
 

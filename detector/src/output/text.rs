@@ -6,7 +6,7 @@ use super::{device, duration, incident_text::incident, json::time, syscall_name}
 use crate::{
     escape::escape,
     incident::mask_names,
-    pipeline::{Finding, Session, Summary, SyscallFinding, WalkFinding},
+    pipeline::{Finding, Session, Summary, SyscallFinding, ThresholdsFinding, WalkFinding},
     report::AttachReport,
 };
 
@@ -14,13 +14,22 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
     let attached = &session.attached;
     writeln!(
         to,
-        "{} {}: walks of {} and more are reported, incidents from {} on",
+        "{} {}: {}",
         escape(session.facts.host.as_bytes()),
         session.facts.kernel_release,
-        duration::text(session.walk_threshold_ns),
-        duration::text(session.incident_threshold_ns),
+        thresholds_text(session.walk_threshold_ns, session.incident_threshold_ns),
     )?;
     not_seen(to, attached)
+}
+
+/// What comes out.
+#[must_use]
+pub fn thresholds_text(walk_ns: u64, incident_ns: u64) -> String {
+    format!(
+        "walks of {} and more are reported, incidents from {} on",
+        duration::text(walk_ns),
+        duration::text(incident_ns),
+    )
 }
 
 /// What the kernel doesn't show.
@@ -43,6 +52,7 @@ pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io:
         Finding::Walk(found) => walk(to, found),
         Finding::Incident(found) => incident(to, found, is_coloured),
         Finding::Syscall(found) => syscall(to, found),
+        Finding::Thresholds(found) => thresholds(to, found),
         Finding::Summary(found) => summary(to, found),
         Finding::BadRecord(error) => writeln!(to, "bad record: {error}"),
     }
@@ -129,6 +139,20 @@ fn syscall(to: &mut impl Write, found: &SyscallFinding) -> io::Result<()> {
         syscall.tid,
         duration::text(syscall.syscall_ns()),
         mask_names(syscall.call, syscall.mask),
+    )
+}
+
+fn thresholds(to: &mut impl Write, found: &ThresholdsFinding) -> io::Result<()> {
+    writeln!(
+        to,
+        "{}  from now on {}; waits from {}, stalls from {}",
+        time(found.realtime_ns),
+        thresholds_text(
+            found.change.walk_threshold_ns,
+            found.change.incident_threshold_ns
+        ),
+        duration::text(found.change.wait_threshold_ns),
+        duration::text(found.change.stall_threshold_ns),
     )
 }
 

@@ -1,6 +1,6 @@
 //! What the pipeline concludes.
 
-use super::Counts;
+use super::{Counts, ThresholdsChange};
 use crate::{
     event::{DecodeError, Syscall, Walk},
     incident::Incident,
@@ -16,6 +16,8 @@ pub enum Finding {
     Incident(Box<Incident>),
     /// A slow system call that no incident tells of.
     Syscall(Box<SyscallFinding>),
+    /// Other thresholds from now on.
+    Thresholds(ThresholdsFinding),
     /// Bytes that were not a record.
     BadRecord(DecodeError),
     /// The end, with the totals.
@@ -70,6 +72,15 @@ pub struct SyscallFinding {
     /// How much of it was spent in walks that came out as incidents before the call ended; 0 where
     /// no walk over the threshold was inside.
     pub walk_ns: u64,
+}
+
+/// Other thresholds from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThresholdsFinding {
+    /// CLOCK_REALTIME of the change, in nanoseconds.
+    pub realtime_ns: i64,
+    /// What they are now.
+    pub change: ThresholdsChange,
 }
 
 /// Totals of a run.

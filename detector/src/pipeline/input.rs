@@ -44,6 +44,14 @@ impl Session {
             .saturating_add(self.realtime_offset_ns)
     }
 
+    /// Judges with other thresholds from now on.
+    pub(super) fn change(&mut self, to: &ThresholdsChange) {
+        self.walk_threshold_ns = to.walk_threshold_ns;
+        self.incident_threshold_ns = to.incident_threshold_ns;
+        self.wait_threshold_ns = to.wait_threshold_ns;
+        self.stall_threshold_ns = to.stall_threshold_ns;
+    }
+
     /// Spinlocks sleep here (PREEMPT_RT): whoever holds or awaits one leaves its CPU to others.
     #[must_use]
     pub fn spinlocks_sleep(&self) -> bool {
@@ -98,8 +106,25 @@ pub enum Input {
     },
     /// What is in a walked directory and who put it there: one of [`Pipeline::wanted`](super::Pipeline::wanted).
     Children(Box<Children>),
+    /// Other thresholds from now on.
+    Thresholds(ThresholdsChange),
     /// The end of the run.
     End(Counts),
+}
+
+/// Thresholds that take the place of the session's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdsChange {
+    /// CLOCK_MONOTONIC when the programs had them.
+    pub at_ns: u64,
+    /// As [`Session::walk_threshold_ns`].
+    pub walk_threshold_ns: u64,
+    /// As [`Session::incident_threshold_ns`].
+    pub incident_threshold_ns: u64,
+    /// As [`Session::wait_threshold_ns`].
+    pub wait_threshold_ns: u64,
+    /// As [`Session::stall_threshold_ns`].
+    pub stall_threshold_ns: u64,
 }
 
 /// A directory that a walk went over, of which the children are to be told.

@@ -10,8 +10,11 @@ use std::collections::{HashMap, HashSet};
 
 use fslockup_ebpf::kind;
 
-pub use finding::{Fates, Finding, RecordCounts, Summary, SyscallFinding, WaiterNow, WalkFinding};
-pub use input::{Children, Counts, Input, Session, Symbol, WaitingNow, Wanted};
+pub use finding::{
+    Fates, Finding, RecordCounts, Summary, SyscallFinding, ThresholdsFinding, WaiterNow,
+    WalkFinding,
+};
+pub use input::{Children, Counts, Input, Session, Symbol, ThresholdsChange, WaitingNow, Wanted};
 
 use crate::{
     correlate::{Correlator, KernelReport},
@@ -94,6 +97,13 @@ impl Pipeline {
             Input::Children(children) => self.correlator.children(children),
             Input::Running { now_ns, record } => findings.extend(self.running(*now_ns, record)),
             Input::Mounts(mountinfo) => self.mounts = Mounts::parse(mountinfo),
+            Input::Thresholds(change) => {
+                self.session.change(change);
+                findings.push(Finding::Thresholds(ThresholdsFinding {
+                    realtime_ns: self.session.realtime_ns(change.at_ns),
+                    change: *change,
+                }));
+            }
             Input::End(counts) => {
                 findings = self.correlator.end(&self.session, counts.lost_count());
                 self.count_incidents(&findings);

@@ -61,6 +61,37 @@ fn a_running_walk_is_announced_once_and_only_over_the_threshold() {
 }
 
 #[test]
+fn other_thresholds_hold_from_then_on() {
+    let mut pipeline = pipeline();
+    let unfinished = WalkRecord {
+        end_ns: 0,
+        ..record()
+    };
+    let change = |walk_threshold_ns, incident_threshold_ns| {
+        Input::Thresholds(ThresholdsChange {
+            at_ns: 1_000_000_000,
+            walk_threshold_ns,
+            incident_threshold_ns,
+            wait_threshold_ns: 1,
+            stall_threshold_ns: 1,
+        })
+    };
+    let told = pipeline.feed(&change(40 * testing::MS, 80 * testing::MS));
+    assert!(
+        matches!(&told[..], [Finding::Thresholds(found)] if found.realtime_ns == 1_000_001_000),
+        "{told:?}"
+    );
+    assert_eq!(pipeline.feed(&running(1_020_000_000, &unfinished)), []);
+    assert_eq!(pipeline.feed(&running(1_041_000_000, &unfinished)).len(), 1);
+    // A walk of 75 ms.
+    pipeline.feed(&Input::Record(bytes(&record())));
+    assert!(!pipeline.is_pending());
+    pipeline.feed(&change(40 * testing::MS, 70 * testing::MS));
+    pipeline.feed(&Input::Record(bytes(&record())));
+    assert!(pipeline.is_pending());
+}
+
+#[test]
 fn a_record_that_is_not_filled_in_yet_is_not_a_walk() {
     let begun = WalkRecord {
         start_ns: 0,

@@ -55,28 +55,39 @@ impl Detector {
         command
             .args(["run", "--format", "json", "--record"])
             .arg(&recording)
-            .args(options);
+            .args(options)
+            .stderr(Stdio::piped());
         Self::spawn(command, "facts", recording)
     }
 
     /// Starts `fslockup trace --format json` in its place and waits until it is attached.
     pub fn trace(options: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new("fslockup");
-        command.args(["trace", "--format", "json"]).args(options);
+        command
+            .args(["trace", "--format", "json"])
+            .args(options)
+            .stderr(Stdio::piped());
         Self::spawn(command, "trace", PathBuf::new())
     }
 
     /// Starts `fslockup top --format json` in its place and waits for the first directory that it lists.
     pub fn top(options: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new("fslockup");
-        command.args(["top", "--format", "json"]).args(options);
+        command
+            .args(["top", "--format", "json"])
+            .args(options)
+            .stderr(Stdio::piped());
         Self::spawn(command, "danger", PathBuf::new())
+    }
+
+    /// Starts a command that was made ready elsewhere: JSON to its output, and where it records.
+    pub fn start_as(command: Command, recording: PathBuf) -> anyhow::Result<Self> {
+        Self::spawn(command, "facts", recording)
     }
 
     fn spawn(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .context("fslockup")?;
         let stdout = BufReader::new(child.stdout.take().context("its output")?);

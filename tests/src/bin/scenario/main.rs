@@ -34,6 +34,7 @@ mod release;
 mod removal;
 mod running;
 mod scrape;
+mod service;
 mod soft_lockup;
 mod stall;
 mod trace;
@@ -96,6 +97,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
     ("metrics", metrics::scenario),
+    ("service", service::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
