@@ -122,7 +122,7 @@ impl Metrics {
             Finding::Walk(found) if found.walk.end_ns.is_some() => {
                 state.walks.observe(seconds(found.walk_ns));
             }
-            Finding::Walk(_) | Finding::Summary(_) => {}
+            Finding::Walk(_) | Finding::Thresholds(_) | Finding::Summary(_) => {}
             Finding::Incident(incident) => state.incident(incident),
             Finding::Syscall(found) => state.syscalls.observe(seconds(found.syscall.syscall_ns())),
             Finding::BadRecord(_) => state.bad_records_count += 1,
