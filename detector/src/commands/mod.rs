@@ -8,11 +8,14 @@ mod kernel_log;
 mod live;
 mod maps;
 pub mod marks;
+mod memory;
 mod origin;
 pub mod proc;
 mod replay;
+mod report;
 mod run;
 mod stacks;
+mod state;
 mod terminal;
 pub mod top;
 mod trace;
@@ -58,6 +61,14 @@ pub enum CommandError {
         /// Why.
         source: RecordingError,
     },
+    /// A state directory has no such incident.
+    #[error("--id {id}: no such incident in {name} (fslockup report lists them)")]
+    NoIncident {
+        /// What was asked for.
+        id: String,
+        /// The directory.
+        name: String,
+    },
     /// Reading or writing failed.
     #[error("{what}: {source}")]
     Io {
@@ -92,6 +103,7 @@ pub fn execute(command: &Command) -> ExitCode {
         Command::Census(args) => census::census(args),
         Command::Top(args) => live::run(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Report(args) => report::report(args),
         Command::Trace(args) => trace::trace(args),
     };
     match outcome {

@@ -20,13 +20,14 @@ use tokio::{
 
 use super::{
     CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, origin::Origins,
-    read_facts, stacks::Stacks,
+    read_facts, stacks::Stacks, state::State,
 };
 use crate::{
     attach::{self, Thresholds},
     cli::RunArgs,
     clock,
     event::{self, Event},
+    evidence::{Ending, Journal},
     output::{Printer, wants_colour},
     pipeline::{Input, Pipeline, Session, is_kernel_report},
     recording,
@@ -62,6 +63,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
+    let state = State::open(&args.state)?;
     let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -79,6 +81,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
     give_back_memory();
+    let journal = state.map(|state| state.start(&session)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,9 +90,16 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
-        Loop::new(args, session, Stacks::new(symbols), origins, record)?
-            .run(maps, records, signals, args)
-            .await
+        Loop::new(
+            args,
+            session,
+            Stacks::new(symbols),
+            origins,
+            record,
+            journal,
+        )?
+        .run(maps, records, signals, args)
+        .await
     })
 }
 
@@ -130,6 +140,7 @@ struct Loop<W: Write> {
     record_name: String,
     stacks: Stacks,
     origins: Origins,
+    journal: Option<Journal>,
 }
 
 impl Loop<io::Stdout> {
@@ -139,6 +150,7 @@ impl Loop<io::Stdout> {
         stacks: Stacks,
         origins: Origins,
         record: Option<File>,
+        journal: Option<Journal>,
     ) -> Result<Self, CommandError> {
         let record_name = args
             .record
@@ -159,6 +171,7 @@ impl Loop<io::Stdout> {
             record_name,
             stacks,
             origins,
+            journal,
         })
     }
 }
@@ -241,6 +254,9 @@ impl<W: Write> Loop<W> {
         self.tell_children(&mut maps)?;
         let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
+        if let Some(journal) = &mut self.journal {
+            journal.end(Ending::Stopped);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -305,6 +321,9 @@ impl<W: Write> Loop<W> {
                 .map_err(CommandError::io(&self.record_name))?;
         }
         for finding in findings {
+            if let Some(journal) = &mut self.journal {
+                journal.note(self.pipeline.session(), &finding);
+            }
             self.printer
                 .print(&finding)
                 .map_err(CommandError::io(OUTPUT))?;
