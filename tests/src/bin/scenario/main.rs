@@ -33,6 +33,7 @@ mod removal;
 mod running;
 mod soft_lockup;
 mod stall;
+mod state_dir;
 mod trace;
 mod tracefs;
 mod truth;
@@ -91,6 +92,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-names", origin_hostile::scenario),
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
+    ("state-dir", state_dir::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
