@@ -48,6 +48,12 @@ pub enum Command {
     Top(TopArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
+    /// List and show the incidents in a state directory, and how its runs ended
+    ///
+    /// It needs no root but the right to read the directory, and may be used while `run` writes there. As
+    /// text and JSON it shows all of them, as HTML and Perfetto the latest. Exit code 2 if there is
+    /// nothing to read.
+    Report(ReportArgs),
     /// Show each dentry that is made or removed, as it happens, until SIGINT or SIGTERM
     ///
     /// Made negative: a lookup found nothing. Made positive: it found something. Filled: something was
@@ -133,6 +139,25 @@ pub struct RunArgs {
     /// How often what metrics tell of the host is read
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true, hide = true)]
     pub metrics_period: Duration,
+    /// What is kept of incidents, for `fslockup report`
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Where `run` keeps what must not be lost.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Keep incidents and running walks in this directory, which is made if it is missing
+    ///
+    /// With it all memory of the process is locked.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Most space that they take, 2 MiB or more; the oldest go first
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(2 << 20..))]
+    pub state_bytes: u64,
+    /// How long they are kept
+    #[arg(long, value_name = "TIME", default_value = "90days", value_parser = duration, allow_hyphen_values = true)]
+    pub state_age: Duration,
 }
 
 /// Options of `check`.
@@ -282,6 +307,37 @@ pub struct ReplayArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The directory that `fslockup run --state-dir` writes to
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/fslockup")]
+    pub state_dir: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+    /// Only the incident of this name, or those whose name starts so
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Write to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How `report` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportFormat {
+    /// For people: a table, or with --id the incident as `run` printed it.
+    #[default]
+    Text,
+    /// For programs: the lines of the incidents, then one about the runs.
+    Json,
+    /// A page with a timeline for each incident, which needs nothing besides itself.
+    Html,
+    /// Trace events (JSON) for Perfetto and other viewers.
+    Perfetto,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,12 @@ pub fn monotonic_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC).unsigned_abs()
 }
 
+/// CLOCK_REALTIME in nanoseconds.
+#[must_use]
+pub fn realtime_ns() -> i64 {
+    read(ClockId::CLOCK_REALTIME)
+}
+
 /// What to add to CLOCK_MONOTONIC to get CLOCK_REALTIME, bracketed by two readings.
 #[must_use]
 pub fn realtime_offset_ns() -> i64 {

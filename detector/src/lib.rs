@@ -16,6 +16,7 @@ mod correlate;
 pub mod danger;
 pub mod escape;
 pub mod event;
+pub mod evidence;
 pub mod facts;
 pub mod frame;
 #[cfg(feature = "probes")]

@@ -10,6 +10,7 @@ mod kernel_log;
 mod live;
 mod maps;
 pub mod marks;
+mod memory;
 mod metering;
 mod mountinfo;
 mod origin;
@@ -17,9 +18,11 @@ mod privileges;
 pub mod proc;
 mod reload;
 mod replay;
+mod report;
 mod run;
 mod service;
 mod stacks;
+mod state;
 mod terminal;
 pub mod top;
 mod trace;
@@ -73,6 +76,14 @@ pub enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// A state directory has no such incident.
+    #[error("--id {id}: no such incident in {name} (fslockup report lists them)")]
+    NoIncident {
+        /// What was asked for.
+        id: String,
+        /// The directory.
+        name: String,
+    },
     /// Reading or writing failed.
     #[error("{what}: {source}")]
     Io {
@@ -107,6 +118,7 @@ pub fn execute(command: &Command) -> ExitCode {
         Command::Census(args) => census::census(args),
         Command::Top(args) => live::run(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Report(args) => report::report(args),
         Command::Trace(args) => trace::trace(args),
     };
     match outcome {

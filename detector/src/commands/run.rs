@@ -31,12 +31,14 @@ use super::{
     reload::{self, Reload},
     service::{NOTIFY_SOCKET, Service},
     stacks::Stacks,
+    state::State,
 };
 use crate::{
     attach,
     cli::RunArgs,
     clock,
     event::{self, Event},
+    evidence::{self, Ending},
     http,
     output::{Printer, wants_colour},
     pipeline::{Input, Pipeline, Session, is_kernel_report},
@@ -76,6 +78,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
+    let state = State::open(&args.state)?;
     let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,6 +96,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
     give_back_memory();
+    let evidence = state.map(|state| state.start(&session)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -107,6 +111,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
             .map_err(CommandError::io("metrics"))?;
         let mut run = Loop::new(args, session, Stacks::new(symbols), origins, record)?;
         run.metering = metering;
+        run.evidence = evidence;
         run.run(maps, records, signals, service, args).await
     })
 }
@@ -149,6 +154,7 @@ struct Loop<W: Write> {
     stacks: Stacks,
     origins: Origins,
     metering: Option<Metering>,
+    evidence: Option<evidence::Journal>,
     journal: Option<Journal>,
 }
 
@@ -181,6 +187,7 @@ impl Loop<io::Stdout> {
             stacks,
             origins,
             metering: None,
+            evidence: None,
         })
     }
 }
@@ -284,6 +291,9 @@ impl<W: Write> Loop<W> {
         self.tell_children(&mut maps)?;
         let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.end(Ending::Stopped);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -358,6 +368,9 @@ impl<W: Write> Loop<W> {
                 .map_err(CommandError::io(&self.record_name))?;
         }
         for finding in findings {
+            if let Some(evidence) = &mut self.evidence {
+                evidence.note(self.pipeline.session(), &finding);
+            }
             if let Some(metering) = &mut self.metering {
                 metering.take(&self.origins, &finding);
             }

@@ -22,7 +22,7 @@ use crate::{
     event::Syscall,
     facts::{Answer, Facts, Sysctl, sysctls::DENTRY_NEGATIVE},
     plan::exposure,
-    producers::{Producer, who},
+    producers::{Producer, Who},
 };
 
 /// Bytes of a dentry: 192 on x86-64, 240 under PREEMPT_RT (their BTF). A request for a little too
@@ -112,7 +112,7 @@ fn stop(producer: &Producer, origin: &[Producer], directory: &str, is_in_memory:
         .as_deref()
         .map(|template| format!(", named {}", escape_rest(template)))
         .unwrap_or_default();
-    let who = who(producer, |name| name);
+    let who = Who::of(producer).text(str::to_owned);
     if is_in_memory || producer.changes.negative_count().saturating_mul(2) < created {
         return format!(
             "{who} {made}, most of them files that exist{names}: let it spread them over \

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Span, Stalled, Waiter};
 
 /// The damage in figures, over everything joined, also what a list in the output leaves out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impact {
     /// Most CPUs that were inside the walk or a wait for its locks at one time.
     pub cpus_blocked_max: usize,

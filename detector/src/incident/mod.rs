@@ -22,7 +22,10 @@ use crate::{
 };
 
 /// Which lock of a walked directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Lock {
     /// The inode's.
     ILock,
@@ -42,7 +45,8 @@ impl Lock {
 }
 
 /// How the end of a hold is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HoldEnd {
     /// From what must have happened: the walker's exit, or the next waiter's acquisition.
     Derived,

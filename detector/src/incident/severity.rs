@@ -1,6 +1,6 @@
 //! How bad an incident was: three words, by rules over its figures.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Impact;
 
@@ -10,7 +10,7 @@ const CRITICAL_NS: u64 = 1_000_000_000;
 const WARNING_NS: u64 = 200_000_000;
 
 /// How bad an incident was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// A walk that hurt nobody that could be seen.

@@ -1,6 +1,7 @@
-//! The JSON lines `incident` and `syscall`.
+//! The JSON lines `incident` and `syscall`. Text is made of the same values, so that an incident read
+//! back from its line is shown as it was when it happened.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     json::{self, address, time},
@@ -8,7 +9,10 @@ use super::{
 };
 use crate::{
     escape::escape,
-    incident::{self, Incident, Severity, Stalled, Waiter, argument_degraded, mask_names},
+    event::Behind,
+    incident::{
+        self, HoldEnd, Incident, Lock, Severity, Stalled, Waiter, argument_degraded, mask_names,
+    },
     pipeline::{Session, SyscallFinding},
 };
 
@@ -18,84 +22,114 @@ const LISTED_MAX: usize = 64;
 const ORIGIN_MAX: usize = 10;
 
 /// Body of `incident`.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IncidentBody {
-    id: String,
-    at: String,
-    host: String,
-    kernel: String,
-    severity: Severity,
-    walk: Walk,
-    holds: Vec<Hold>,
-    holds_omitted_count: usize,
-    waiters: Vec<WaiterBody>,
-    waiters_omitted_count: usize,
-    stalls: Vec<StallBody>,
-    stalls_omitted_count: usize,
-    impact: incident::Impact,
-    origin: Vec<ProducerBody>,
-    kernel_reports: Vec<String>,
-    advice: Vec<String>,
-    degraded: Vec<String>,
-    lost_count: u64,
+    pub(crate) id: String,
+    pub(crate) at: String,
+    pub(crate) host: String,
+    pub(crate) kernel: String,
+    pub(crate) severity: Severity,
+    pub(crate) walk: Walk,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) holds_omitted_count: usize,
+    pub(crate) waiters: Vec<WaiterBody>,
+    pub(crate) waiters_omitted_count: usize,
+    pub(crate) stalls: Vec<StallBody>,
+    pub(crate) stalls_omitted_count: usize,
+    pub(crate) impact: incident::Impact,
+    pub(crate) origin: Vec<ProducerBody>,
+    /// Only where there are any.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) origin_omitted_count: usize,
+    pub(crate) kernel_reports: Vec<String>,
+    pub(crate) advice: Vec<String>,
+    pub(crate) degraded: Vec<String>,
+    pub(crate) lost_count: u64,
 }
 
-#[derive(Serialize)]
-struct Walk {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Walk {
     #[serde(flatten)]
-    walk: json::Walk,
+    pub(crate) walk: json::Walk,
     /// How long the walker itself waited for the locks, inside `walk_ns`.
-    wait_ns: u64,
-    syscall_ns: Option<u64>,
-    mask: Option<String>,
-    argument: Option<String>,
+    pub(crate) wait_ns: u64,
+    pub(crate) syscall_ns: Option<u64>,
+    pub(crate) mask: Option<String>,
+    pub(crate) argument: Option<String>,
     /// Cached children right after the walk.
-    children_count: Option<u64>,
+    pub(crate) children_count: Option<u64>,
     /// Those without an inode.
-    negative_count: Option<u64>,
+    pub(crate) negative_count: Option<u64>,
+    /// Only where these two are no exact counts.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub(crate) is_estimated: bool,
 }
 
-#[derive(Serialize)]
-struct Hold {
-    lock: &'static str,
-    lock_addr: String,
-    start_ns: u64,
-    hold_ns: u64,
-    pid: u32,
-    tid: u32,
-    comm: String,
-    end: &'static str,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    pub(crate) lock: Lock,
+    pub(crate) lock_addr: String,
+    pub(crate) start_ns: u64,
+    pub(crate) hold_ns: u64,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) comm: String,
+    pub(crate) end: HoldEnd,
 }
 
-#[derive(Serialize)]
-struct WaiterBody {
-    lock: &'static str,
-    pid: u32,
-    tid: u32,
-    comm: String,
-    cpu: u32,
-    start_ns: u64,
-    wait_ns: u64,
-    overlap_ns: u64,
-    is_sleeping: bool,
-    stack: Vec<String>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WaiterBody {
+    pub(crate) lock: Lock,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) comm: String,
+    pub(crate) cpu: u32,
+    pub(crate) start_ns: u64,
+    pub(crate) wait_ns: u64,
+    pub(crate) overlap_ns: u64,
+    pub(crate) is_sleeping: bool,
+    pub(crate) stack: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct StallBody {
-    cpu: u32,
-    pid: u32,
-    tid: u32,
-    comm: String,
-    start_ns: u64,
-    runq_delay_ns: u64,
-    behind_ns: u64,
-    behind: &'static str,
-    behind_tid: u32,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StallBody {
+    pub(crate) cpu: u32,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) comm: String,
+    pub(crate) start_ns: u64,
+    pub(crate) runq_delay_ns: u64,
+    pub(crate) behind_ns: u64,
+    pub(crate) behind: Section,
+    pub(crate) behind_tid: u32,
     /// Only behind a wait.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lock: Option<&'static str>,
-    was_runnable_before: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<Lock>,
+    pub(crate) was_runnable_before: bool,
+}
+
+/// What a stalled task was behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Section {
+    Walk,
+    Wait,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_no(is_so: &bool) -> bool {
+    !is_so
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Body of `syscall`.
@@ -129,6 +163,10 @@ struct Syscall {
 pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
     let omitted = |count: usize| count.saturating_sub(LISTED_MAX);
     let syscall = found.syscall.as_ref();
+    let mut walk = json::Walk::of(&found.walk);
+    if walk.trigger.is_none() {
+        walk.trigger = syscall.map(|syscall| syscall.call.name().to_owned());
+    }
     IncidentBody {
         id: found.id(),
         at: time(found.walk.realtime_ns),
@@ -136,13 +174,17 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
         kernel: session.facts.kernel_release.clone(),
         severity: found.severity,
         walk: Walk {
-            walk: json::Walk::of(&found.walk),
+            walk,
             wait_ns: found.own_wait_ns,
             syscall_ns: syscall.map(crate::event::Syscall::syscall_ns),
             mask: syscall.map(|syscall| mask_names(syscall.call, syscall.mask)),
             argument: syscall.and_then(|syscall| syscall.path.as_deref().map(escape)),
             children_count: found.census.as_ref().map(|census| census.children_count),
             negative_count: found.census.as_ref().map(|census| census.negative_count),
+            is_estimated: found
+                .census
+                .as_ref()
+                .is_some_and(|census| census.is_approximate || !census.is_complete),
         },
         holds: found.holds.iter().take(LISTED_MAX).map(hold).collect(),
         holds_omitted_count: omitted(found.holds.len()),
@@ -157,6 +199,7 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
             .take(ORIGIN_MAX)
             .map(ProducerBody::of)
             .collect(),
+        origin_omitted_count: found.origin.len().saturating_sub(ORIGIN_MAX),
         kernel_reports: found
             .kernel_reports
             .iter()
@@ -170,14 +213,14 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
 
 fn hold(hold: &incident::Hold) -> Hold {
     Hold {
-        lock: hold.lock.name(),
+        lock: hold.lock,
         lock_addr: address(hold.lock_addr),
         start_ns: hold.span.start_ns,
         hold_ns: hold.span.length_ns(),
         pid: hold.pid,
         tid: hold.tid,
         comm: escape(&hold.comm),
-        end: hold.end.name(),
+        end: hold.end,
     }
 }
 
@@ -189,7 +232,7 @@ fn waiter(waiter: &Waiter) -> WaiterBody {
         stack,
     } = waiter;
     WaiterBody {
-        lock: lock.name(),
+        lock: *lock,
         pid: wait.pid,
         tid: wait.tid,
         comm: escape(&wait.comm),
@@ -212,9 +255,12 @@ fn stalled(stalled: &Stalled) -> StallBody {
         start_ns: stall.queued_ns,
         runq_delay_ns: stall.runq_delay_ns(),
         behind_ns: stall.behind_ns,
-        behind: stalled.behind(),
+        behind: match stall.behind {
+            Behind::Walk => Section::Walk,
+            Behind::Wait(_) => Section::Wait,
+        },
         behind_tid: stall.behind_tid,
-        lock: stalled.lock.map(incident::Lock::name),
+        lock: stalled.lock,
         was_runnable_before: stall.was_runnable_before,
     }
 }

@@ -6,17 +6,12 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    device, duration,
-    json::time,
+    duration,
+    incident_json::{IncidentBody, Section, StallBody, WaiterBody},
     layout::{WIDTH, columns, shorten, styled, wrap},
-    origin, syscall_name,
+    origin,
 };
-use crate::{
-    escape::escape,
-    event::Behind,
-    incident::{HoldEnd, Incident, Lock, Severity, Stalled, Waiter, mask_names},
-    producers::who,
-};
+use crate::incident::{HoldEnd, Lock, Severity};
 
 /// Entries shown of each list.
 const SHOWN_MAX: usize = 3;
@@ -32,7 +27,7 @@ const FSTYPE_WIDTH: usize = 12;
 const FRAMES_MAX: usize = 4;
 
 /// Writes the block.
-pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Result<()> {
+pub fn incident(to: &mut impl Write, found: &IncidentBody, is_coloured: bool) -> io::Result<()> {
     headline(to, found, is_coloured)?;
     let sections = [
         ("cause", cause(found)),
@@ -61,15 +56,15 @@ pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io:
     Ok(())
 }
 
-fn headline(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Result<()> {
+fn headline(to: &mut impl Write, found: &IncidentBody, is_coloured: bool) -> io::Result<()> {
     let colour = match found.severity {
         Severity::Info => AnsiColor::Cyan,
         Severity::Warning => AnsiColor::Yellow,
         Severity::Critical => AnsiColor::Red,
     };
     let severity = found.severity.name().to_uppercase();
-    let start = format!("{severity}  {}  ", time(found.walk.realtime_ns));
-    let length = duration::text(found.walk.walk_ns);
+    let start = format!("{severity}  {}  ", found.at);
+    let length = duration::text(found.walk.walk.walk_ns);
     let comm = name(&found.walk.walk.comm);
     let before = match found.impact.cpus_blocked_max {
         0 => format!("{comm} walked for {length}: "),
@@ -84,58 +79,50 @@ fn headline(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io::Res
         to,
         "{}  {}  {}",
         styled(&severity, style, is_coloured),
-        time(found.walk.realtime_ns),
+        found.at,
         styled(text.trim_end(), Style::new().bold(), is_coloured)
     )
 }
 
-fn cause(found: &Incident) -> Vec<String> {
+fn cause(found: &IncidentBody) -> Vec<String> {
     let walk = &found.walk.walk;
     let who = format!("{} (pid {}, tid {})", name(&walk.comm), walk.pid, walk.tid);
-    let mut lines = match &found.syscall {
-        Some(syscall) => {
-            let argument = syscall
-                .path
+    let mut lines = match &found.walk.mask {
+        Some(mask) => {
+            let argument = found
+                .walk
+                .argument
                 .as_deref()
-                .map(|path| format!("\"{}\"", shorten(&escape(path), NAME_WIDTH)));
-            let call = syscall.call.name();
+                .map(|path| format!("\"{}\"", shorten(path, NAME_WIDTH)));
+            let call = trigger(found);
             let mut lines = wrap(
                 &format!("{who} called {call}({})", argument.unwrap_or_default()),
                 TEXT_WIDTH,
                 2,
             );
-            let mask = mask_names(syscall.call, syscall.mask).replace('|', " | ");
+            let mask = mask.replace('|', " | ");
             lines.extend(wrap(&format!("with mask {mask}"), TEXT_WIDTH, 2));
             lines
         }
-        None => {
-            let call = walk
-                .syscall_nr
-                .map_or_else(|| "a system call".to_owned(), syscall_name);
-            wrap(&format!("{who} in {call}"), TEXT_WIDTH, 2)
-        }
+        None => wrap(&format!("{who} in {}", trigger(found)), TEXT_WIDTH, 2),
     };
-    let fstype = shorten(&escape(&walk.fstype), FSTYPE_WIDTH);
-    let place = format!(
-        " ({fstype}, device {}, inode {})",
-        device(walk.dev),
-        walk.ino
-    );
+    let fstype = shorten(&walk.fstype, FSTYPE_WIDTH);
+    let place = format!(" ({fstype}, device {}, inode {})", walk.dev, walk.ino);
     let room = TEXT_WIDTH.saturating_sub("directory ".len() + columns(&place));
     lines.push(format!("directory {}{place}", shorten(&path(found), room)));
     lines
 }
 
-fn mechanism(found: &Incident) -> Vec<String> {
-    let function = found.walk.function.as_deref();
+fn mechanism(found: &IncidentBody) -> Vec<String> {
+    let function = found.walk.walk.function.as_deref();
     let mut text = format!(
         "{} walked all its cached children for {} on CPU {}",
         shorten(function.unwrap_or("the kernel"), NAME_WIDTH),
-        duration::text(found.walk.walk_ns),
-        found.walk.walk.start_cpu,
+        duration::text(found.walk.walk.walk_ns),
+        found.walk.walk.cpu,
     );
-    if let Some(syscall) = &found.syscall {
-        let whole = duration::text(syscall.syscall_ns());
+    if let Some(syscall_ns) = found.walk.syscall_ns {
+        let whole = duration::text(syscall_ns);
         text.push_str(&format!("; the system call took {whole}"));
     }
     let mut lines = wrap(&text, TEXT_WIDTH, 2);
@@ -148,14 +135,14 @@ fn mechanism(found: &Incident) -> Vec<String> {
                 HoldEnd::Derived => "",
                 HoldEnd::Released => " (release seen)",
             };
-            let length = duration::text(hold.span.length_ns());
+            let length = duration::text(hold.hold_ns);
             format!("{} for {length}{how}", hold.lock.name())
         })
         .collect();
     if !own.is_empty() {
         let mut text = format!("holding {}", own.join(", "));
-        if found.own_wait_ns > 0 {
-            let wait = duration::text(found.own_wait_ns);
+        if found.walk.wait_ns > 0 {
+            let wait = duration::text(found.walk.wait_ns);
             text = format!("first waiting {wait} for its locks itself, then {text}");
         }
         lines.extend(wrap(&text, TEXT_WIDTH, 2));
@@ -167,14 +154,14 @@ fn mechanism(found: &Incident) -> Vec<String> {
             name(&hold.comm),
             hold.tid,
             hold.lock.name(),
-            duration::text(hold.span.length_ns()),
+            duration::text(hold.hold_ns),
         );
         lines.push(shorten(&text, TEXT_WIDTH));
     }
     lines
 }
 
-fn damage(found: &Incident) -> Vec<String> {
+fn damage(found: &IncidentBody) -> Vec<String> {
     let impact = &found.impact;
     if impact.waits_count == 0 && impact.stalls_count == 0 {
         return vec!["nobody was seen waiting for its locks or kept from running".to_owned()];
@@ -191,7 +178,10 @@ fn damage(found: &Incident) -> Vec<String> {
         for entry in found.waiters.iter().take(SHOWN_MAX) {
             lines.extend(waiter(entry));
         }
-        lines.extend(more(found.waiters.len(), "wait"));
+        lines.extend(more(
+            found.waiters.len() + found.waiters_omitted_count,
+            "wait",
+        ));
     }
     if impact.stalls_count > 0 {
         let text = format!(
@@ -202,23 +192,25 @@ fn damage(found: &Incident) -> Vec<String> {
         );
         lines.push(shorten(&text, TEXT_WIDTH));
         lines.extend(found.stalls.iter().take(SHOWN_MAX).map(stalled));
-        lines.extend(more(found.stalls.len(), "stall"));
+        lines.extend(more(
+            found.stalls.len() + found.stalls_omitted_count,
+            "stall",
+        ));
     }
     lines
 }
 
-fn waiter(waiter: &Waiter) -> Vec<String> {
-    let wait = &waiter.wait;
-    let who = match wait.tid {
+fn waiter(waiter: &WaiterBody) -> Vec<String> {
+    let who = match waiter.tid {
         0 => "an interrupt in the idle task".to_owned(),
-        tid => format!("{} (pid {}, tid {tid})", name(&wait.comm), wait.pid),
+        tid => format!("{} (pid {}, tid {tid})", name(&waiter.comm), waiter.pid),
     };
-    let how = if wait.is_sleeping { ", sleeping" } else { "" };
+    let how = if waiter.is_sleeping { ", sleeping" } else { "" };
     let text = format!(
         "  {:>7}  {} on CPU {}: {who}{how}",
-        duration::text(wait.wait_ns()),
+        duration::text(waiter.wait_ns),
         waiter.lock.name(),
-        wait.cpu,
+        waiter.cpu,
     );
     let mut lines = vec![shorten(&text, TEXT_WIDTH)];
     let frames: Vec<_> = waiter
@@ -227,7 +219,6 @@ fn waiter(waiter: &Waiter) -> Vec<String> {
         .map(|frame| frame.split('+').next().unwrap_or(frame))
         .filter(|function| !is_of_the_lock(function))
         .take(FRAMES_MAX)
-        .map(|function| escape(function.as_bytes()))
         .collect();
     if !frames.is_empty() {
         let text = format!("           in {}", frames.join(" < "));
@@ -241,11 +232,10 @@ fn is_of_the_lock(function: &str) -> bool {
     function.contains("spin_lock") || function.starts_with("rtlock_") || function == "rt_spin_lock"
 }
 
-fn stalled(stalled: &Stalled) -> String {
-    let stall = &stalled.stall;
-    let behind = match (stall.behind, stalled.lock) {
-        (Behind::Walk, _) => "the walk".to_owned(),
-        (Behind::Wait(_), lock) => format!(
+fn stalled(stall: &StallBody) -> String {
+    let behind = match (stall.behind, stall.lock) {
+        (Section::Walk, _) => "the walk".to_owned(),
+        (Section::Wait, lock) => format!(
             "the wait of tid {} for {}",
             stall.behind_tid,
             lock.map_or("a lock", Lock::name)
@@ -253,7 +243,7 @@ fn stalled(stalled: &Stalled) -> String {
     };
     let text = format!(
         "  {:>7}  {} (pid {}, tid {}) behind {behind} on CPU {}",
-        duration::text(stall.runq_delay_ns()),
+        duration::text(stall.runq_delay_ns),
         name(&stall.comm),
         stall.pid,
         stall.tid,
@@ -263,36 +253,35 @@ fn stalled(stalled: &Stalled) -> String {
 }
 
 /// What was walked over, and who put it there.
-fn origin(found: &Incident) -> Vec<String> {
+fn origin(found: &IncidentBody) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(census) = &found.census {
-        let about = if census.is_approximate || !census.is_complete {
-            "about "
-        } else {
-            ""
-        };
+    let walk = &found.walk;
+    if let (Some(children), Some(negative)) = (walk.children_count, walk.negative_count) {
+        let about = if walk.is_estimated { "about " } else { "" };
         lines.push(format!(
-            "{about}{} cached children, {} negative",
-            census.children_count,
-            origin::percent(census.negative_count, census.children_count)
+            "{about}{children} cached children, {} negative",
+            origin::percent(negative, children)
         ));
     }
     for producer in found.origin.iter().take(SHOWN_MAX) {
-        lines.push(shorten(&who(producer, |name| name), TEXT_WIDTH));
+        lines.push(shorten(&producer.who().text(str::to_owned), TEXT_WIDTH));
         lines.push(shorten(
             &format!("  {}", origin::what(producer)),
             TEXT_WIDTH,
         ));
     }
-    lines.extend(more(found.origin.len(), "producer"));
+    lines.extend(more(
+        found.origin.len() + found.origin_omitted_count,
+        "producer",
+    ));
     lines
 }
 
-fn kernel_reports(found: &Incident) -> Vec<String> {
+fn kernel_reports(found: &IncidentBody) -> Vec<String> {
     let reports: Vec<_> = found
         .kernel_reports
         .iter()
-        .map(|report| shorten(&escape(report), TEXT_WIDTH))
+        .map(|report| shorten(report, TEXT_WIDTH))
         .collect();
     bounded(&reports, 2, 2)
 }
@@ -321,14 +310,20 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn name(comm: &[u8]) -> String {
-    shorten(&escape(comm), NAME_WIDTH)
+fn name(comm: &str) -> String {
+    shorten(comm, NAME_WIDTH)
 }
 
-fn path(found: &Incident) -> String {
+fn trigger(found: &IncidentBody) -> &str {
     found
         .walk
-        .path
+        .walk
+        .trigger
         .as_deref()
-        .map_or_else(|| "a directory".to_owned(), escape)
+        .unwrap_or("a system call")
+}
+
+fn path(found: &IncidentBody) -> String {
+    let path = found.walk.walk.path.as_deref();
+    path.unwrap_or("a directory").to_owned()
 }

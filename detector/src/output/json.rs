@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     device,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     escape::escape,
     facts::Facts,
+    incident::Lock,
     pipeline::{self, Finding, Session, Summary, WalkFinding},
     plan::{Exposure, exposure},
     report::AttachReport,
@@ -88,50 +89,58 @@ pub struct ThresholdsBody {
 }
 
 /// Body of `walk`: the same `walk` object that an incident will carry.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WalkBody {
-    state: &'static str,
-    at: String,
-    host: String,
-    kernel: String,
-    walk: Walk,
+    pub(crate) state: WalkState,
+    pub(crate) at: String,
+    pub(crate) host: String,
+    pub(crate) kernel: String,
+    pub(crate) walk: Walk,
     /// Only while it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waiters: Option<Vec<WaiterNow>>,
-    degraded: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waiters: Option<Vec<WaiterNow>>,
+    pub(crate) degraded: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct WaiterNow {
-    lock: &'static str,
-    cpu: Option<u32>,
-    pid: u32,
-    tid: u32,
-    comm: Option<String>,
-    wait_ns: u64,
+/// Whether a walk has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WalkState {
+    Running,
+    Finished,
 }
 
-#[derive(Serialize)]
-pub(super) struct Walk {
-    function: Option<String>,
-    trigger: Option<String>,
-    pid: u32,
-    tid: u32,
-    comm: String,
-    cgroup_id: u64,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WaiterNow {
+    pub(crate) lock: Lock,
+    pub(crate) cpu: Option<u32>,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) comm: Option<String>,
+    pub(crate) wait_ns: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Walk {
+    pub(crate) function: Option<String>,
+    pub(crate) trigger: Option<String>,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) comm: String,
+    pub(crate) cgroup_id: u64,
     #[serde(flatten)]
-    identity: IdentityBody,
-    path: Option<String>,
-    path_is_cut: bool,
-    dev: String,
-    ino: u64,
-    fstype: String,
-    cpu: u32,
-    end_cpu: Option<u32>,
-    start_ns: u64,
-    walk_ns: u64,
-    i_lock_addr: Option<String>,
-    d_lock_addr: Option<String>,
+    pub(crate) identity: IdentityBody,
+    pub(crate) path: Option<String>,
+    pub(crate) path_is_cut: bool,
+    pub(crate) dev: String,
+    pub(crate) ino: u64,
+    pub(crate) fstype: String,
+    pub(crate) cpu: u32,
+    pub(crate) end_cpu: Option<u32>,
+    pub(crate) start_ns: u64,
+    pub(crate) walk_ns: u64,
+    pub(crate) i_lock_addr: Option<String>,
+    pub(crate) d_lock_addr: Option<String>,
 }
 
 /// Body of `summary`.
@@ -217,9 +226,9 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
     }
 }
 
-fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
+pub(super) fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
     let waiters = found.waiters.iter().map(|waiter| WaiterNow {
-        lock: waiter.lock.name(),
+        lock: waiter.lock,
         cpu: waiter.cpu,
         pid: waiter.pid,
         tid: waiter.tid,
@@ -228,7 +237,11 @@ fn walk(session: &Session, found: &WalkFinding) -> WalkBody {
     });
     let is_running = found.walk.end_ns.is_none();
     WalkBody {
-        state: if is_running { "running" } else { "finished" },
+        state: if is_running {
+            WalkState::Running
+        } else {
+            WalkState::Finished
+        },
         at: time(found.realtime_ns),
         host: session.facts.host.clone(),
         kernel: session.facts.kernel_release.clone(),
@@ -323,7 +336,13 @@ impl From<pipeline::Fates> for Fates {
 }
 
 /// RFC 3339 in UTC with milliseconds; a time that no calendar has stays a number.
-pub(super) fn time(realtime_ns: i64) -> String {
+pub(crate) fn time(realtime_ns: i64) -> String {
     Timestamp::from_nanosecond(realtime_ns.into())
         .map_or_else(|_| realtime_ns.to_string(), |time| format!("{time:.3}"))
+}
+
+/// The time in such a text, CLOCK_REALTIME.
+pub(crate) fn realtime_ns(text: &str) -> Option<i64> {
+    let time: Timestamp = text.parse().ok()?;
+    i64::try_from(time.as_nanosecond()).ok()
 }

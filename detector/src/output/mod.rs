@@ -4,15 +4,20 @@ mod census;
 mod check;
 mod check_dangers;
 mod duration;
+pub mod history_json;
+pub mod history_text;
+pub mod html;
 mod incident_json;
 mod incident_text;
 pub mod journal;
 pub mod json;
 mod layout;
 mod origin;
+pub mod perfetto;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod top_cells;
 mod top_json;
 mod top_text;
@@ -24,6 +29,7 @@ pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
 pub use check_dangers::Dangers;
 pub use text::thresholds_text;
+pub use incident_json::IncidentBody;
 pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
 pub use trace::{TracePrinter, TraceSession, TraceSummary};
@@ -81,7 +87,7 @@ impl<W: Write> Printer<W> {
     /// Those of the writer.
     pub fn print(&mut self, finding: &Finding) -> std::io::Result<()> {
         match self.format {
-            Format::Text => text::finding(&mut self.to, finding, self.is_coloured)?,
+            Format::Text => text::finding(&mut self.to, &self.session, finding, self.is_coloured)?,
             Format::Json => json::line(&mut self.to, &json::finding(&self.session, finding))?,
         }
         self.to.flush()

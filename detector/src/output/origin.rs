@@ -1,22 +1,22 @@
 //! A producer in words and in JSON, wherever it is shown.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     escape::{escape, escape_rest},
-    producers::{Identity, Producer},
+    producers::{Identity, Producer, Who},
 };
 
 /// Samples shown in JSON.
 const SAMPLES_MAX: usize = 5;
 
 /// What a process is, as an object's fields.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IdentityBody {
-    exe: Option<String>,
-    cgroup: Option<String>,
-    unit: Option<String>,
-    container: Option<String>,
+    pub(crate) exe: Option<String>,
+    pub(crate) cgroup: Option<String>,
+    pub(crate) unit: Option<String>,
+    pub(crate) container: Option<String>,
 }
 
 impl IdentityBody {
@@ -34,21 +34,21 @@ impl IdentityBody {
 }
 
 /// A producer as an object.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProducerBody {
-    comm: String,
-    pid: Option<u32>,
-    processes_count: u64,
+    pub(crate) comm: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) processes_count: u64,
     #[serde(flatten)]
-    identity: IdentityBody,
-    has_exited: bool,
-    created_count: u64,
-    negative_count: u64,
-    removed_count: u64,
-    first_ns: u64,
-    last_ns: u64,
-    template: Option<String>,
-    samples: Vec<String>,
+    pub(crate) identity: IdentityBody,
+    pub(crate) has_exited: bool,
+    pub(crate) created_count: u64,
+    pub(crate) negative_count: u64,
+    pub(crate) removed_count: u64,
+    pub(crate) first_ns: u64,
+    pub(crate) last_ns: u64,
+    pub(crate) template: Option<String>,
+    pub(crate) samples: Vec<String>,
 }
 
 impl ProducerBody {
@@ -76,12 +76,30 @@ impl ProducerBody {
     }
 }
 
+impl ProducerBody {
+    /// Who it is.
+    #[must_use]
+    pub fn who(&self) -> Who {
+        Who {
+            comm: self.comm.clone(),
+            pid: self.pid,
+            processes_count: self.processes_count,
+            has_exited: self.has_exited,
+            exe: self.identity.exe.clone(),
+            unit: self.identity.unit.clone(),
+            container: self.identity.container.clone(),
+        }
+    }
+}
+
 /// What a producer did.
-pub fn what(producer: &Producer) -> String {
-    let changes = &producer.changes;
-    let created_count = changes.created_count();
-    let negative_count = changes.negative_count();
-    let removed_count = changes.removed_count();
+pub fn what(producer: &ProducerBody) -> String {
+    let ProducerBody {
+        created_count,
+        negative_count,
+        removed_count,
+        ..
+    } = *producer;
     let kind = if created_count == 0 && negative_count > removed_count {
         // It deleted what others had made.
         format!("left {negative_count} negative")

@@ -390,6 +390,44 @@ fn hostile(character: &str) -> Case {
     case(session, inputs)
 }
 
+fn findings((session, inputs): Case) -> (Session, Vec<Finding>) {
+    let mut pipeline = Pipeline::new(session.clone());
+    let found = inputs.iter().flat_map(|input| pipeline.feed(input));
+    let found = found.collect();
+    (session, found)
+}
+
+/// Everything that is rendered here, the nasty ones too.
+pub fn all_cases() -> Vec<(Session, Vec<Finding>)> {
+    let nasty = ["a", "\x1b", "\\", "\u{202e}", "<b>"].map(hostile);
+    let cases = cases().into_iter().map(|(_, case)| case);
+    cases.chain(nasty).map(findings).collect()
+}
+
+/// Incidents as lines, with names that want to be markup.
+pub fn incidents_of_hostile_names() -> Vec<String> {
+    let names = [
+        "<script>",
+        "\"'><script>",
+        "</pre><script>",
+        "<!--<script>",
+        "&lt;<script>",
+        "'onload=<script>",
+        "\x1b<script>",
+    ];
+    let is_incident = |line: &&str| line.contains(r#""type":"incident""#);
+    names
+        .map(|name| printed(&hostile(name), Format::Json, false))
+        .iter()
+        .map(|lines| {
+            format!(
+                "{}\n",
+                lines.lines().find(is_incident).expect("an incident")
+            )
+        })
+        .collect()
+}
+
 #[test]
 fn a_block_fits_a_terminal_whatever_is_in_it() {
     for character in ["a", "\x1b", "é", "漢", " ", "\u{202e}"] {
@@ -401,7 +439,7 @@ fn a_block_fits_a_terminal_whatever_is_in_it() {
             .find(|finding| matches!(finding, Finding::Incident(_)))
             .expect("an incident");
         let mut block = Vec::new();
-        super::text::finding(&mut block, &incident, false).expect("printed");
+        super::text::finding(&mut block, &session, &incident, false).expect("printed");
         let block = String::from_utf8(block).expect("text");
         let lines = block.lines().count();
         assert!((15..40).contains(&lines), "{lines} lines:\n{block}");

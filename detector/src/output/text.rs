@@ -2,11 +2,15 @@
 
 use std::io::{self, Write};
 
-use super::{device, duration, incident_text::incident, json::time, syscall_name};
+use super::{
+    duration, incident_json,
+    incident_text::incident,
+    json::{self, WalkBody, WalkState, time},
+};
 use crate::{
     escape::escape,
     incident::mask_names,
-    pipeline::{Finding, Session, Summary, SyscallFinding, ThresholdsFinding, WalkFinding},
+    pipeline::{Finding, Session, Summary, SyscallFinding, ThresholdsFinding},
     report::AttachReport,
 };
 
@@ -47,10 +51,17 @@ pub fn not_seen(to: &mut impl Write, attached: &AttachReport) -> io::Result<()> 
     Ok(())
 }
 
-pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io::Result<()> {
+pub fn finding(
+    to: &mut impl Write,
+    session: &Session,
+    finding: &Finding,
+    is_coloured: bool,
+) -> io::Result<()> {
     match finding {
-        Finding::Walk(found) => walk(to, found),
-        Finding::Incident(found) => incident(to, found, is_coloured),
+        Finding::Walk(found) => walk(to, &json::walk(session, found)),
+        Finding::Incident(found) => {
+            incident(to, &incident_json::incident(session, found), is_coloured)
+        }
         Finding::Syscall(found) => syscall(to, found),
         Finding::Thresholds(found) => thresholds(to, found),
         Finding::Summary(found) => summary(to, found),
@@ -58,48 +69,32 @@ pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io:
     }
 }
 
-fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
-    let WalkFinding {
-        walk,
-        walk_ns,
-        realtime_ns,
-        function,
-        path,
-        waiters,
-        identity: _,
-        degraded,
-    } = found;
-    let path = path
-        .as_deref()
-        .map_or_else(|| "a directory".to_owned(), escape);
-    let length = duration::text(*walk_ns);
-    let headline = if walk.end_ns.is_some() {
-        format!("walk of {path} took {length}")
-    } else {
-        format!("walk of {path} RUNNING for {length}")
+/// A walk, ended or running.
+pub fn walk(to: &mut impl Write, found: &WalkBody) -> io::Result<()> {
+    let walk = &found.walk;
+    let path = walk.path.as_deref().unwrap_or("a directory");
+    let length = duration::text(walk.walk_ns);
+    let headline = match found.state {
+        WalkState::Finished => format!("walk of {path} took {length}"),
+        WalkState::Running => format!("walk of {path} RUNNING for {length}"),
     };
-    writeln!(to, "{}  {headline}", time(*realtime_ns))?;
-    let trigger = walk
-        .syscall_nr
-        .map_or_else(|| "a system call".to_owned(), syscall_name);
+    writeln!(to, "{}  {headline}", found.at)?;
     writeln!(
         to,
-        "    by {} (pid {}, tid {}) in {trigger} on CPU {}",
-        escape(&walk.comm),
+        "    by {} (pid {}, tid {}) in {} on CPU {}",
+        walk.comm,
         walk.pid,
         walk.tid,
-        walk.start_cpu,
+        walk.trigger.as_deref().unwrap_or("a system call"),
+        walk.cpu,
     )?;
-    let fstype = escape(&walk.fstype);
-    let function = function.as_deref().unwrap_or("an unknown function");
+    let function = walk.function.as_deref().unwrap_or("an unknown function");
     writeln!(
         to,
-        "    {fstype} {} inode {}, {function}",
-        device(walk.dev),
-        walk.ino
+        "    {} {} inode {}, {function}",
+        walk.fstype, walk.dev, walk.ino
     )?;
-    for waiter in waiters {
-        let comm = waiter.comm.as_deref().map(escape);
+    for waiter in found.waiters.iter().flatten() {
         writeln!(
             to,
             "    waiting for {} {} for {} so far: {} (pid {}, tid {})",
@@ -108,12 +103,12 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
                 .cpu
                 .map_or_else(|| "asleep".to_owned(), |cpu| format!("on CPU {cpu}")),
             duration::text(waiter.wait_ns),
-            comm.as_deref().unwrap_or("a task"),
+            waiter.comm.as_deref().unwrap_or("a task"),
             waiter.pid,
             waiter.tid,
         )?;
     }
-    for reason in degraded {
+    for reason in &found.degraded {
         writeln!(to, "    not known: {reason}")?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     danger::Danger,
     escape::{escape, escape_rest},
-    producers::{Producer, who},
+    producers::{Producer, Who},
     top::{Row, Totals, View},
 };
 
@@ -250,7 +250,7 @@ fn line(row: &Row, shown: &[Column], room: usize, width: usize, is_coloured: boo
 }
 
 fn producer_line(producer: &Producer) -> String {
-    let who = who(producer, |name| shorten(&name, NAME_WIDTH));
+    let who = Who::of(producer).text(|name| shorten(name, NAME_WIDTH));
     let names = producer
         .template
         .as_deref()

@@ -63,6 +63,12 @@ impl Pipeline {
         }
     }
 
+    /// What is fixed for the run.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Something waits for time to pass: [`Input::Tick`] will lead to a finding.
     #[must_use]
     pub fn is_pending(&self) -> bool {

@@ -8,7 +8,7 @@ mod who;
 use fslockup_ebpf::change;
 use serde::{Deserialize, Serialize};
 
-pub use who::who;
+pub use who::Who;
 
 /// What a process is, as far as it could be told when it was first seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

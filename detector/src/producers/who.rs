@@ -3,31 +3,66 @@
 use super::Producer;
 use crate::escape::{escape, escape_rest};
 
-/// `comm (pid 42, x.service)`: the container where it is in one, else the unit, else the program.
-/// Harmless on a terminal. `fit` shortens a name that somebody chose.
-#[must_use]
-pub fn who(producer: &Producer, fit: impl Fn(String) -> String) -> String {
-    let identity = &producer.identity;
-    let comm = if identity.comm.is_empty() {
-        "a process".to_owned()
-    } else {
-        fit(escape(&identity.comm))
-    };
-    let process = match producer.pid {
-        Some(pid) if producer.has_exited => format!("pid {pid}, exited"),
-        Some(pid) => format!("pid {pid}"),
-        None => format!("{} processes, exited", producer.processes_count),
-    };
-    let home = if let Some(container) = &identity.container {
-        format!(", container {}", fit(escape_rest(short(container))))
-    } else if let Some(unit) = &identity.unit {
-        format!(", {}", fit(escape_rest(unit)))
-    } else if let Some(exe) = &identity.exe {
-        format!(", {}", fit(escape(exe)))
-    } else {
-        String::new()
-    };
-    format!("{comm} ({process}{home})")
+/// What tells a producer, with every name harmless on a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// The process's name; empty where it is not known.
+    pub comm: String,
+    /// None for several processes.
+    pub pid: Option<u32>,
+    /// How many it stands for.
+    pub processes_count: u64,
+    /// It is known to have exited.
+    pub has_exited: bool,
+    /// Its program.
+    pub exe: Option<String>,
+    /// Its systemd unit.
+    pub unit: Option<String>,
+    /// Its container.
+    pub container: Option<String>,
+}
+
+impl Who {
+    /// Of a producer.
+    #[must_use]
+    pub fn of(producer: &Producer) -> Self {
+        let identity = &producer.identity;
+        Self {
+            comm: escape(&identity.comm),
+            pid: producer.pid,
+            processes_count: producer.processes_count,
+            has_exited: producer.has_exited,
+            exe: identity.exe.as_deref().map(escape),
+            unit: identity.unit.as_deref().map(escape_rest),
+            container: identity.container.as_deref().map(escape_rest),
+        }
+    }
+
+    /// `comm (pid 42, x.service)`: the container where it is in one, else the unit, else the program.
+    /// `fit` shortens a name that somebody chose.
+    #[must_use]
+    pub fn text(&self, fit: impl Fn(&str) -> String) -> String {
+        let comm = if self.comm.is_empty() {
+            "a process".to_owned()
+        } else {
+            fit(&self.comm)
+        };
+        let process = match self.pid {
+            Some(pid) if self.has_exited => format!("pid {pid}, exited"),
+            Some(pid) => format!("pid {pid}"),
+            None => format!("{} processes, exited", self.processes_count),
+        };
+        let home = if let Some(container) = &self.container {
+            format!(", container {}", fit(short(container)))
+        } else if let Some(unit) = &self.unit {
+            format!(", {}", fit(unit))
+        } else if let Some(exe) = &self.exe {
+            format!(", {}", fit(exe))
+        } else {
+            String::new()
+        };
+        format!("{comm} ({process}{home})")
+    }
 }
 
 /// Of an id the twelve digits that the tools of containers show; a name is whole.
@@ -52,7 +87,7 @@ mod tests {
             },
             ..Producer::default()
         };
-        let told = |producer: &Producer| who(producer, |text| text);
+        let told = |producer: &Producer| Who::of(producer).text(str::to_owned);
         assert_eq!(told(&producer), "age\\x1bnt (pid 42, agent.service)");
         producer.identity.container = Some("0123456789abcdef".repeat(4));
         producer.has_exited = true;
@@ -79,5 +114,6 @@ mod tests {
             told(&producer),
             "a process (1000 processes, exited, /usr/bin/agent)"
         );
+        assert_eq!(told(&Producer::default()), "a process (0 processes, exited)");
     }
 }

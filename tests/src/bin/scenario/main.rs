@@ -37,6 +37,7 @@ mod scrape;
 mod service;
 mod soft_lockup;
 mod stall;
+mod state_dir;
 mod trace;
 mod tracefs;
 mod truth;
@@ -98,6 +99,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("container", origin_container::scenario),
     ("metrics", metrics::scenario),
     ("service", service::scenario),
+    ("state-dir", state_dir::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

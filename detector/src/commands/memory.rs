@@ -1,0 +1,33 @@
+//! The process keeps its memory: what is paged out during an incident comes back when it is over.
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
+};
+
+/// Locks all memory, also what comes later, page by page as it is first used (MCL_ONFAULT, Linux 4.4):
+/// pages that nobody ever touches take no room.
+///
+/// Where a limit stays (setrlimit(2)), nothing is locked: with MCL_FUTURE an allocation past the limit
+/// fails, which would end the process; and CAP_IPC_LOCK alone may be dropped later.
+///
+/// # Errors
+/// Why it is not locked, in one line with the way out.
+pub fn lock() -> Result<(), String> {
+    // Without CAP_SYS_RESOURCE this changes nothing, and the limit decides.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
+    if limit != RLIM_INFINITY {
+        return Err(format!(
+            "memory is not locked: RLIMIT_MEMLOCK is {limit} (try: ulimit -l unlimited, LimitMEMLOCK=infinity in a unit)"
+        ));
+    }
+    let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    // SAFETY: the call takes no pointer.
+    if unsafe { libc::mlockall(flags) } == 0 {
+        Ok(())
+    } else {
+        Err(format!("memory is not locked: {}", Errno::last().desc()))
+    }
+}

@@ -1,0 +1,68 @@
+//! `--state-dir`: from the options to the evidence of a run.
+
+use std::{fs, process};
+
+use super::{CommandError, memory};
+use crate::{
+    cli::StateArgs,
+    clock,
+    escape::escape,
+    evidence::{
+        Journal, Store,
+        line::{RunBody, RunState},
+        rotation::Limits,
+    },
+    output::json,
+    pipeline::Session,
+};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The directory, open, and nothing written yet: attaching can still fail.
+pub struct State {
+    store: Store,
+    name: String,
+}
+
+impl State {
+    /// None where none was asked for.
+    pub fn open(args: &StateArgs) -> Result<Option<Self>, CommandError> {
+        let Some(path) = &args.state_dir else {
+            return Ok(None);
+        };
+        let name = escape(path.as_os_str().as_encoded_bytes());
+        let limits = Limits {
+            total_bytes: args.state_bytes,
+            age_max: args.state_age,
+        };
+        let store =
+            Store::open(path, limits).map_err(CommandError::io(format!("--state-dir {name}")))?;
+        Ok(Some(Self { store, name }))
+    }
+
+    /// Locks the memory and says that the run has started.
+    pub fn start(mut self, session: &Session) -> Result<Journal, CommandError> {
+        if let Err(reason) = memory::lock() {
+            log::warn!("{reason}");
+        }
+        let run = RunBody {
+            state: RunState::Started,
+            at: json::time(clock::realtime_ns()),
+            started_at: None,
+            host: escape(session.facts.host.as_bytes()),
+            kernel: session.facts.kernel_release.clone(),
+            boot_id: boot_id(),
+            fslockup_version: session.fslockup_version.clone(),
+            pid: process::id(),
+            reason: None,
+        };
+        self.store.run(run.clone());
+        Journal::start(self.store, self.name, run).map_err(CommandError::io("thread for evidence"))
+    }
+}
+
+/// The kernel's random name of this boot (random(4)).
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string(BOOT_ID).ok()?;
+    Some(escape(text.trim().as_bytes()))
+}
