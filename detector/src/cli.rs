@@ -155,7 +155,7 @@ pub struct StateArgs {
     /// Most space that they take, 2 MiB or more; the oldest go first
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(2 << 20..))]
     pub state_bytes: u64,
-    /// How long they are kept
+    /// How long they are kept at most; what is older goes when the next file begins
     #[arg(long, value_name = "TIME", default_value = "90days", value_parser = duration, allow_hyphen_values = true)]
     pub state_age: Duration,
 }

@@ -57,7 +57,7 @@ fn an_incident_is_listed_and_shown_in_every_form() {
     let state = state(&text);
     let listed = report(&state, &[]);
     assert!(
-        listed.contains("without a goodbye; after it the host was started anew"),
+        listed.contains("ended without a goodbye; after it"),
         "{listed}"
     );
     let json = report(&state, &["--format", "json"]);
@@ -94,13 +94,13 @@ fn what_cannot_be_read_is_told_and_takes_nothing_with_it() {
     let other = incident.replacen("fslockup/1", "fslockup/2", 1);
     let text = format!("{START}\n{other}\n{incident}\n{}", &incident[..99]);
     let listed = report(&state(&text), &[]);
-    assert!(listed.contains("1 incidents in 1 runs"), "{listed}");
+    assert!(listed.contains("1 incident in 1 run"), "{listed}");
     assert!(
-        listed.contains("evidence-00000001.jsonl: 1 lines skipped: torn"),
+        listed.contains("evidence-00000001.jsonl: 1 line skipped: torn"),
         "{listed}"
     );
     assert!(
-        listed.contains("1 lines skipped: of schema fslockup/2"),
+        listed.contains("1 line skipped: of schema fslockup/2"),
         "{listed}"
     );
 }

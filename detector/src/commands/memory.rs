@@ -3,6 +3,7 @@
 use nix::{
     errno::Errno,
     libc,
+    sys::prctl::set_thp_disable,
     sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
 };
 
@@ -23,6 +24,9 @@ pub fn lock() -> Result<(), String> {
             "memory is not locked: RLIMIT_MEMLOCK is {limit} (try: ulimit -l unlimited, LimitMEMLOCK=infinity in a unit)"
         ));
     }
+    // A huge page made of what parsing left behind, locked, is 2 MiB for good: three of them were seen
+    // where /sys/kernel/mm/transparent_hugepage/enabled is `always`. Linux 3.15 has the call.
+    let _ = set_thp_disable(true);
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: the call takes no pointer.
     if unsafe { libc::mlockall(flags) } == 0 {

@@ -195,10 +195,10 @@ impl Trouble {
             let since_ns = self.since_ns.take();
             return match since_ns {
                 Some(since_ns) => Some(format!(
-                    "evidence is written again after {} s; {lost} lines were lost",
+                    "evidence is written again after {} s; lines lost: {lost}",
                     now_ns.saturating_sub(since_ns) / 1_000_000_000
                 )),
-                None if lost > 0 => Some(format!("the disk was too slow: {lost} lines were lost")),
+                None if lost > 0 => Some(format!("the disk was too slow; lines lost: {lost}")),
                 None => None,
             };
         };
@@ -211,7 +211,7 @@ impl Trouble {
         }
         self.said_ns = now_ns;
         Some(format!(
-            "{error}: evidence is not written, {} lines are lost so far",
+            "{error}: evidence is not written; lines lost so far: {}",
             lost_count - self.said_count
         ))
     }

@@ -4,12 +4,14 @@ use std::io::{self, Write};
 
 use super::{
     duration,
-    incident_text::incident,
-    layout::{WIDTH, columns, shorten},
+    incident_text::{counted, incident},
+    layout::{WIDTH, shorten},
     text::walk,
 };
 use crate::evidence::history::{History, Now, Row, Run, RunEnd};
 
+/// Columns of a directory in the table: more than fit into [`WIDTH`], since it is what is looked for.
+const PATH_WIDTH: usize = 60;
 /// Runs without a goodbye that are told with what was running then.
 const SUDDEN_MAX: usize = 5;
 
@@ -46,23 +48,24 @@ pub fn runs(to: &mut impl Write, history: &History, now: &Now) -> io::Result<()>
     }
     let more = sudden.count().saturating_sub(SUDDEN_MAX);
     if more > 0 {
-        writeln!(to, "{more} more runs before ended without a goodbye.")?;
+        writeln!(to, "Earlier runs without a goodbye besides: {more}")?;
     }
     for ((file, reason), lines_count) in &history.unreadable {
-        writeln!(to, "{file}: {lines_count} lines skipped: {reason}")?;
+        let lines = counted(usize::try_from(*lines_count).unwrap_or(usize::MAX), "line");
+        writeln!(to, "{file}: {lines} skipped: {reason}")?;
     }
     if history.lost_count > 0 {
         writeln!(
             to,
-            "{} lines were lost: the disk did not take them.",
+            "lines that the disk did not take, lost: {}",
             history.lost_count
         )?;
     }
     writeln!(
         to,
-        "{} incidents in {} runs",
-        history.rows.len(),
-        history.runs.len()
+        "{} in {}",
+        counted(history.rows.len(), "incident"),
+        counted(history.runs.len(), "run")
     )
 }
 
@@ -93,9 +96,8 @@ fn line(row: &Row) -> String {
         duration::text(row.walk_ns),
         shorten(&row.id, 40),
     );
-    let room = WIDTH.saturating_sub(columns(&start));
     let path = row.path.as_deref().unwrap_or("a directory");
-    format!("{start}{}", shorten(path, room))
+    format!("{start}{}", shorten(path, PATH_WIDTH))
 }
 
 /// Without the milliseconds.

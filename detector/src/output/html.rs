@@ -5,6 +5,7 @@
 //! text here.
 
 use std::{
+    cmp::Ordering,
     fmt::Write as _,
     io::{self, Write},
 };
@@ -21,6 +22,8 @@ const STYLE: &str = include_str!("page.css");
 
 /// Marks on a time axis, at most.
 const MARKS_MAX: u64 = 8;
+/// A mark this far to the right has no room for its text, in percent.
+const LABEL_PERCENT: f64 = 93.0;
 /// A bar that begins this far to the right shows its details to its left, in percent.
 const RIGHT_PERCENT: f64 = 55.0;
 
@@ -156,13 +159,14 @@ fn axis(to: &mut impl Write, timeline: &Timeline, zero_ns: u64) -> io::Result<()
     let before = zero_ns.saturating_sub(timeline.start_ns) / step_ns;
     let mut at_ns = zero_ns.saturating_sub(before.saturating_mul(step_ns));
     while at_ns <= timeline.end_ns {
-        let sign = if at_ns < zero_ns { "-" } else { "" };
-        write!(
-            to,
-            "<span style=\"left:{:.3}%\">{sign}{}</span>",
-            percent(timeline, at_ns),
-            duration::text(at_ns.abs_diff(zero_ns)),
-        )?;
+        let left = percent(timeline, at_ns);
+        let text = match (at_ns.cmp(&zero_ns), left < LABEL_PERCENT) {
+            (_, false) => String::new(),
+            (Ordering::Less, _) => format!("-{}", duration::text(zero_ns - at_ns)),
+            (Ordering::Equal, _) => "0".to_owned(),
+            (Ordering::Greater, _) => duration::text(at_ns - zero_ns),
+        };
+        write!(to, "<span style=\"left:{left:.3}%\">{text}</span>")?;
         let Some(next_ns) = at_ns.checked_add(step_ns) else {
             break;
         };

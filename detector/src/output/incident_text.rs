@@ -306,7 +306,7 @@ fn more(count: usize, what: &str) -> Option<String> {
     (rest > 0).then(|| format!("           and {}", counted(rest, &format!("more {what}"))))
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -93,7 +93,7 @@ fn a_full_disk_is_said_at_once_then_once_a_minute_and_nothing_is_torn_after_it()
     push(&mut to, "first\n");
     push(&mut to, "second\n");
     let said = writer.turn(MINUTE_NS).expect("said");
-    assert!(said.contains("0 lines are lost so far"), "{said}");
+    assert!(said.contains("lost so far: 0"), "{said}");
     assert_eq!(disk.text(), "first\nse");
     assert_eq!(
         disk.with(|state| state.syncs_count),
@@ -103,13 +103,10 @@ fn a_full_disk_is_said_at_once_then_once_a_minute_and_nothing_is_torn_after_it()
     writer.shared.lost_count.fetch_add(4, Ordering::Relaxed);
     assert_eq!(writer.turn(2 * MINUTE_NS - 1), None);
     let said = writer.turn(2 * MINUTE_NS).expect("said again");
-    assert!(said.contains("4 lines are lost so far"), "{said}");
+    assert!(said.contains("lost so far: 4"), "{said}");
     disk.with(|state| state.room_bytes = usize::MAX);
     let said = writer.turn(2 * MINUTE_NS + 1).expect("over");
-    assert!(
-        said.contains("again after 60 s; 4 lines were lost"),
-        "{said}"
-    );
+    assert!(said.contains("again after 60 s; lines lost: 4"), "{said}");
     let text = disk.text();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[..2], ["first", "second"]);
@@ -126,13 +123,13 @@ fn what_a_failed_sync_may_have_taken_counts_as_lost() {
     push(&mut to, "b\n");
     let said = writer.turn(0).expect("said");
     assert!(
-        said.contains("broken") && said.contains("2 lines"),
+        said.contains("broken") && said.contains("so far: 2"),
         "{said}"
     );
     assert_eq!(writer.turn(1), None);
     disk.with(|state| state.is_sync_broken = false);
     let said = writer.turn(2).expect("over");
-    assert!(said.contains("2 lines were lost"), "{said}");
+    assert!(said.contains("lines lost: 2"), "{said}");
     assert!(disk.text().contains(r#""lost_count":2"#));
 }
 
@@ -142,7 +139,7 @@ fn lines_that_found_no_room_are_told_without_an_error() {
     writer.shared.lost_count.fetch_add(1, Ordering::Relaxed);
     push(&mut to, "a\n");
     let said = writer.turn(0).expect("said");
-    assert!(said.contains("too slow: 1 lines"), "{said}");
+    assert!(said.contains("too slow; lines lost: 1"), "{said}");
     assert_eq!(writer.turn(1), None);
     assert_eq!(disk.text().lines().count(), 2);
 }

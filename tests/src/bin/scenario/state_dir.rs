@@ -283,7 +283,7 @@ fn full(checks: &mut Checks) -> anyhow::Result<()> {
     );
     checks.that(
         "and that it is over, with what was lost",
-        of("evidence is written again") == 1 && of(&format!("{lost_count} lines were lost")) == 1,
+        of("evidence is written again") == 1 && of(&format!("lines lost: {lost_count}")) == 1,
         &ended.stderr,
     );
     Ok(())
