@@ -219,7 +219,9 @@ impl Live {
     fn find_mounted(&mut self) {
         let usual = [b"/tmp".to_vec(), b"/var/tmp".to_vec(), b"/dev/shm".to_vec()];
         let points = self.mounts.points().chain(usual);
-        for path in points.take(DIRECTORIES_MAX).collect::<Vec<_>>() {
+        let points: Vec<_> = points.take(DIRECTORIES_MAX).collect();
+        // The first of several paths is the one that stays.
+        for path in points.into_iter().rev() {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             let Ok(file) = open(path.as_slice(), flags, Mode::empty()) else {
                 continue;

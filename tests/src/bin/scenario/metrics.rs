@@ -167,7 +167,7 @@ fn incident_with_waiters(detector: &mut Detector, dir: &Path) -> anyhow::Result<
     let incident = detector.wait_for("incident", |line| {
         line["type"] == "incident" && line["walk"]["path"] == path
     })?;
-    lookers.stop::<Vec<Account>>()?;
+    lookers.stop::<Account>()?;
     Ok(incident)
 }
 
