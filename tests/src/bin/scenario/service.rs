@@ -232,7 +232,8 @@ fn privileges(checks: &mut Checks, pid: u32) -> anyhow::Result<()> {
             .with_context(|| format!("no {name} in {status}"))
     };
     let set = |name: &str| -> anyhow::Result<u64> { Ok(u64::from_str_radix(&field(name)?, 16)?) };
-    let mut expected = Capability::CAP_SYS_PTRACE.bitmask() | Capability::CAP_DAC_READ_SEARCH.bitmask();
+    let mut expected =
+        Capability::CAP_SYS_PTRACE.bitmask() | Capability::CAP_DAC_READ_SEARCH.bitmask();
     // Debian's value 2 lets nobody else call bpf(2) at all; since 5.19 only loading is refused.
     if !may_use_maps_of_others()? {
         expected |= Capability::CAP_BPF.bitmask();
@@ -282,7 +283,11 @@ fn may_use_maps_of_others() -> anyhow::Result<bool> {
 fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
     let walk = &incident["walk"];
     checks.equal("path", walk["path"].as_str(), dir.to_str());
-    checks.equal("program of the walker", walk["exe"].as_str(), Some("/bin/workload"));
+    checks.equal(
+        "program of the walker",
+        walk["exe"].as_str(),
+        Some("/bin/workload"),
+    );
     checks.that(
         "children were counted",
         walk["children_count"].as_u64() >= Some(CHILDREN_COUNT),
@@ -300,7 +305,9 @@ fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
 /// The incident in the journal, in the journal's own form.
 fn journalled(checks: &mut Checks, journal: &UnixDatagram, incident: &Value) -> anyhow::Result<()> {
     let mut bytes = vec![0; 256 << 10];
-    let count = journal.recv(&mut bytes).context("no entry in the journal")?;
+    let count = journal
+        .recv(&mut bytes)
+        .context("no entry in the journal")?;
     let entry = String::from_utf8_lossy(&bytes[..count]).into_owned();
     for (name, value) in [
         ("FSLOCKUP_TYPE", Some("incident")),
