@@ -90,7 +90,7 @@ fn the_unit_gives_what_is_tested_and_no_more() {
     for (key, value) in [
         ("Type", "notify"),
         ("ExecStart", "/usr/bin/fslockup run"),
-        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("ExecReload", "/bin/sh -c \"kill -HUP $MAINPID\""),
         ("Restart", "on-failure"),
         ("CapabilityBoundingSet", &capabilities),
         ("AmbientCapabilities", &capabilities),

@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::Detector,
+    detector::{self, Detector},
     kernel::{self, PATIENCE},
 };
 
@@ -141,6 +141,23 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             && summary["walks_reported_count"] == 1,
         summary.to_string(),
     );
+    as_root(checks)
+}
+
+/// Root gives up as much, and the way to get it back from a program file.
+fn as_root(checks: &mut Checks) -> anyhow::Result<()> {
+    let detector = Detector::start(&[])?;
+    let pid = detector.pid();
+    // The first line is printed right before, and this is the last step.
+    kernel::wait_until(
+        "no new privileges",
+        || Ok(status(pid, "NoNewPrivs")? == "1"),
+    )?;
+    checks.equal("CapBnd of root's", capabilities(pid, "CapBnd")?, 0);
+    let kept = Capability::CAP_SYS_ADMIN.bitmask() | Capability::CAP_SETPCAP.bitmask();
+    let permitted = capabilities(pid, "CapPrm")?;
+    checks.equal("CapPrm of root's has none of the two", permitted & kept, 0);
+    detector::nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
     Ok(())
 }
 
@@ -223,15 +240,21 @@ fn told(manager: &UnixDatagram, start: &str) -> anyhow::Result<String> {
     anyhow::bail!("the manager was not told {start:?}, but {seen:?}")
 }
 
+/// One of a process's sets of capabilities.
+fn capabilities(pid: u32, set: &str) -> anyhow::Result<u64> {
+    Ok(u64::from_str_radix(&status(pid, set)?, 16)?)
+}
+
+/// A line of `/proc/PID/status`.
+fn status(pid: u32, name: &str) -> anyhow::Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.map(|rest| rest.trim_start_matches(':').trim().to_owned())
+        .with_context(|| format!("no {name} in {status}"))
+}
+
 /// What is left of them when it is attached.
 fn privileges(checks: &mut Checks, pid: u32) -> anyhow::Result<()> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|rest| rest.trim_start_matches(':').trim().to_owned())
-            .with_context(|| format!("no {name} in {status}"))
-    };
-    let set = |name: &str| -> anyhow::Result<u64> { Ok(u64::from_str_radix(&field(name)?, 16)?) };
     let mut expected =
         Capability::CAP_SYS_PTRACE.bitmask() | Capability::CAP_DAC_READ_SEARCH.bitmask();
     // Debian's value 2 lets nobody else call bpf(2) at all; since 5.19 only loading is refused.
@@ -239,12 +262,13 @@ fn privileges(checks: &mut Checks, pid: u32) -> anyhow::Result<()> {
         expected |= Capability::CAP_BPF.bitmask();
     }
     for name in ["CapEff", "CapPrm"] {
-        checks.equal(name, format!("{:#x}", set(name)?), format!("{expected:#x}"));
+        let seen = capabilities(pid, name)?;
+        checks.equal(name, format!("{seen:#x}"), format!("{expected:#x}"));
     }
     for name in ["CapInh", "CapAmb"] {
-        checks.equal(name, set(name)?, 0);
+        checks.equal(name, capabilities(pid, name)?, 0);
     }
-    checks.equal("NoNewPrivs", field("NoNewPrivs")?, "1".to_owned());
+    checks.equal("NoNewPrivs", status(pid, "NoNewPrivs")?.as_str(), "1");
     Ok(())
 }
 
