@@ -28,7 +28,9 @@ fn keys() -> BTreeSet<String> {
 /// A line with a key, in a comment or not.
 fn key_of(line: &str) -> Option<&str> {
     let (key, _) = line.trim_start_matches('#').split_once(" = ")?;
-    let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let is_key = key
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     is_key.then_some(key)
 }
 
@@ -47,7 +49,8 @@ fn the_configuration_file_has_every_key_once_and_is_right() {
             None => line,
         })
         .collect();
-    Config::from_bytes(with_all.join("\n").as_bytes()).expect("with every line that is commented out");
+    Config::from_bytes(with_all.join("\n").as_bytes())
+        .expect("with every line that is commented out");
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn the_unit_gives_what_is_tested_and_no_more() {
     for (key, value) in [
         ("Type", "notify"),
         ("ExecStart", "/usr/bin/fslockup run"),
-        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("ExecReload", "/bin/sh -c \"kill -HUP $MAINPID\""),
         ("Restart", "on-failure"),
         ("CapabilityBoundingSet", &capabilities),
         ("AmbientCapabilities", &capabilities),
@@ -101,7 +104,11 @@ fn the_unit_gives_what_is_tested_and_no_more() {
     }
     assert_eq!(unit("WatchdogSec").len(), 1);
     // These hide what is needed: /proc/kallsyms, /dev/kmsg.
-    for key in ["ProtectKernelTunables", "ProtectKernelLogs", "PrivateDevices"] {
+    for key in [
+        "ProtectKernelTunables",
+        "ProtectKernelLogs",
+        "PrivateDevices",
+    ] {
         assert_eq!(unit(key), [""; 0], "{key}");
     }
 }
@@ -127,7 +134,10 @@ fn the_daemon_set_gives_what_is_tested_and_its_configuration_is_right() {
     let pod = &template["spec"];
     assert_eq!(pod["hostPID"], true);
     assert_eq!(pod["tolerations"][0]["operator"], "Exists");
-    assert_eq!(pod["volumes"][0]["configMap"]["name"], config["metadata"]["name"]);
+    assert_eq!(
+        pod["volumes"][0]["configMap"]["name"],
+        config["metadata"]["name"]
+    );
     let container = &pod["containers"][0];
     let security = &container["securityContext"];
     assert_eq!(security["privileged"], false);
@@ -155,7 +165,10 @@ fn the_daemon_set_gives_what_is_tested_and_its_configuration_is_right() {
         .iter()
         .filter_map(|volume| volume["hostPath"]["path"].as_str())
         .collect();
-    assert!(paths.contains("/sys/kernel/btf") && paths.contains("/sys/fs/cgroup"), "{paths:?}");
+    assert!(
+        paths.contains("/sys/kernel/btf") && paths.contains("/sys/fs/cgroup"),
+        "{paths:?}"
+    );
     // The command line is one that the program takes.
     let words = container["args"].as_array().expect("a list").iter();
     let words = words.map(|word| word.as_str().expect("a word"));

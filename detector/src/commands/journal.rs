@@ -70,25 +70,23 @@ impl Journal {
         if !self.is_stdout && !matches!(finding, Finding::Incident(_)) {
             return false;
         }
-        if self.lost_count > 0 && self.send(&output::journal::lost_entry(self.lost_count)) {
-            self.lost_count = 0;
-        }
-        let is_printed = self.printer.print(finding).is_ok();
-        let message = self.printer.take();
-        if !is_printed || !self.send(&output::journal::entry(finding, &message)) {
-            self.lost_count += 1;
-        }
-        self.is_stdout
-    }
-
-    fn send(&self, entry: &[u8]) -> bool {
-        loop {
-            match self.socket.send(entry) {
-                Ok(_) => return true,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
+        if self.lost_count > 0 {
+            let lost = output::journal::lost_entry(self.lost_count);
+            if self.socket.send(&lost).is_ok() {
+                self.lost_count = 0;
             }
         }
+        // Into memory.
+        let _ = self.printer.print(finding);
+        let message = self.printer.take();
+        let entry = output::journal::entry(finding, &message);
+        match self.socket.send(&entry) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.lost_count += 1,
+            // Nobody is there any more, or it is too large for them.
+            Err(_) => return false,
+        }
+        self.is_stdout
     }
 }
 
@@ -162,6 +160,13 @@ mod tests {
         assert_eq!(told["FSLOCKUP_LOST_COUNT"], lost.as_bytes());
         let next = fields(&received(&journald).expect("the entry itself"));
         assert_eq!(next["FSLOCKUP_TYPE"], b"incident");
+    }
+
+    #[test]
+    fn without_a_journal_findings_are_printed() {
+        let (journald, mut journal) = connected(true);
+        drop(journald);
+        assert!(!journal.take(&hostile_incident()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Format, Printer};
 use crate::{
     census::Census,
     event::tests::padded,
-    pipeline::{Children, Counts, Finding, Input, Pipeline, Session, WaitingNow},
+    pipeline::{Children, Counts, Finding, Input, Pipeline, Session, ThresholdsChange, WaitingNow},
     producers::{self, Changes, Identity, Producer, template::template},
     testing::{
         DEV, MS, OTHER_LOCK, directory, end, input, log, mounts, release, session,
@@ -466,4 +466,33 @@ fn long_lists_are_cut_in_json_and_say_so() {
     assert_eq!(incident["stalls_omitted_count"], 36);
     assert_eq!(incident["impact"]["waits_count"], 100);
     assert_eq!(incident["impact"]["tasks_stalled_count"], 100);
+}
+
+#[test]
+fn other_thresholds_are_a_line_in_both() {
+    let change = Input::Thresholds(ThresholdsChange {
+        at_ns: 1_000 * MS,
+        walk_threshold_ns: 20 * MS,
+        incident_threshold_ns: 30 * MS,
+        wait_threshold_ns: 2 * MS,
+        stall_threshold_ns: 4 * MS,
+    });
+    let case = (session(), vec![change]);
+    let text = printed(&case, Format::Text, false);
+    assert_eq!(
+        text.lines().nth(1),
+        Some(
+            "1970-01-01T00:00:01.000Z  from now on walks of 20.0 ms and more are reported, \
+             incidents from 30.0 ms on; waits from 2.00 ms, stalls from 4.00 ms"
+        )
+    );
+    let json = printed(&case, Format::Json, false);
+    assert_eq!(
+        json.lines().nth(1),
+        Some(
+            "{\"schema\":\"fslockup/1\",\"type\":\"thresholds\",\"at\":\"1970-01-01T00:00:01.000Z\",\
+             \"walk_threshold_ns\":20000000,\"incident_threshold_ns\":30000000,\
+             \"wait_threshold_ns\":2000000,\"stall_threshold_ns\":4000000}"
+        )
+    );
 }

@@ -86,10 +86,7 @@ impl Detector {
     }
 
     fn spawn(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("fslockup")?;
+        let mut child = command.stdout(Stdio::piped()).spawn().context("fslockup")?;
         let stdout = BufReader::new(child.stdout.take().context("its output")?);
         let (to, lines) = channel();
         thread::spawn(move || {

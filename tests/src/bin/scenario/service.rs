@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::Detector,
+    detector::{self, Detector},
     kernel::{self, PATIENCE},
 };
 
@@ -141,6 +141,23 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             && summary["walks_reported_count"] == 1,
         summary.to_string(),
     );
+    as_root(checks)
+}
+
+/// Root gives up as much, and the way to get it back from a program file.
+fn as_root(checks: &mut Checks) -> anyhow::Result<()> {
+    let detector = Detector::start(&[])?;
+    let pid = detector.pid();
+    // The first line is printed right before, and this is the last step.
+    kernel::wait_until(
+        "no new privileges",
+        || Ok(status(pid, "NoNewPrivs")? == "1"),
+    )?;
+    checks.equal("CapBnd of root's", capabilities(pid, "CapBnd")?, 0);
+    let kept = Capability::CAP_SYS_ADMIN.bitmask() | Capability::CAP_SETPCAP.bitmask();
+    let permitted = capabilities(pid, "CapPrm")?;
+    checks.equal("CapPrm of root's has none of the two", permitted & kept, 0);
+    detector::nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
     Ok(())
 }
 
@@ -223,27 +240,35 @@ fn told(manager: &UnixDatagram, start: &str) -> anyhow::Result<String> {
     anyhow::bail!("the manager was not told {start:?}, but {seen:?}")
 }
 
+/// One of a process's sets of capabilities.
+fn capabilities(pid: u32, set: &str) -> anyhow::Result<u64> {
+    Ok(u64::from_str_radix(&status(pid, set)?, 16)?)
+}
+
+/// A line of `/proc/PID/status`.
+fn status(pid: u32, name: &str) -> anyhow::Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.map(|rest| rest.trim_start_matches(':').trim().to_owned())
+        .with_context(|| format!("no {name} in {status}"))
+}
+
 /// What is left of them when it is attached.
 fn privileges(checks: &mut Checks, pid: u32) -> anyhow::Result<()> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|rest| rest.trim_start_matches(':').trim().to_owned())
-            .with_context(|| format!("no {name} in {status}"))
-    };
-    let set = |name: &str| -> anyhow::Result<u64> { Ok(u64::from_str_radix(&field(name)?, 16)?) };
-    let mut expected = Capability::CAP_SYS_PTRACE.bitmask() | Capability::CAP_DAC_READ_SEARCH.bitmask();
+    let mut expected =
+        Capability::CAP_SYS_PTRACE.bitmask() | Capability::CAP_DAC_READ_SEARCH.bitmask();
     // Debian's value 2 lets nobody else call bpf(2) at all; since 5.19 only loading is refused.
     if !may_use_maps_of_others()? {
         expected |= Capability::CAP_BPF.bitmask();
     }
     for name in ["CapEff", "CapPrm"] {
-        checks.equal(name, format!("{:#x}", set(name)?), format!("{expected:#x}"));
+        let seen = capabilities(pid, name)?;
+        checks.equal(name, format!("{seen:#x}"), format!("{expected:#x}"));
     }
     for name in ["CapInh", "CapAmb"] {
-        checks.equal(name, set(name)?, 0);
+        checks.equal(name, capabilities(pid, name)?, 0);
     }
-    checks.equal("NoNewPrivs", field("NoNewPrivs")?, "1".to_owned());
+    checks.equal("NoNewPrivs", status(pid, "NoNewPrivs")?.as_str(), "1");
     Ok(())
 }
 
@@ -282,7 +307,11 @@ fn may_use_maps_of_others() -> anyhow::Result<bool> {
 fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
     let walk = &incident["walk"];
     checks.equal("path", walk["path"].as_str(), dir.to_str());
-    checks.equal("program of the walker", walk["exe"].as_str(), Some("/bin/workload"));
+    checks.equal(
+        "program of the walker",
+        walk["exe"].as_str(),
+        Some("/bin/workload"),
+    );
     checks.that(
         "children were counted",
         walk["children_count"].as_u64() >= Some(CHILDREN_COUNT),
@@ -300,7 +329,9 @@ fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
 /// The incident in the journal, in the journal's own form.
 fn journalled(checks: &mut Checks, journal: &UnixDatagram, incident: &Value) -> anyhow::Result<()> {
     let mut bytes = vec![0; 256 << 10];
-    let count = journal.recv(&mut bytes).context("no entry in the journal")?;
+    let count = journal
+        .recv(&mut bytes)
+        .context("no entry in the journal")?;
     let entry = String::from_utf8_lossy(&bytes[..count]).into_owned();
     for (name, value) in [
         ("FSLOCKUP_TYPE", Some("incident")),
