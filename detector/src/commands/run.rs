@@ -49,6 +49,7 @@ const COUNT_PERIOD: Duration = Duration::from_secs(2);
 pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
+    let state = State::open(&args.state)?;
     let (facts, symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
     let thresholds = Thresholds {
@@ -63,7 +64,6 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
-    let state = State::open(&args.state)?;
     let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
