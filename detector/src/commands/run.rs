@@ -68,6 +68,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         http::listen(address).map_err(|source| CommandError::Metrics { address, source })
     });
     let listener = listener.transpose()?;
+    let state = State::open(&args.state)?;
     let (facts, symbols) = read_facts(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
     let thresholds = reload::thresholds(args);
@@ -78,7 +79,6 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
-    let state = State::open(&args.state)?;
     let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),

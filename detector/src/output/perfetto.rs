@@ -78,7 +78,7 @@ pub fn trace<'a>(
         about: json!({
             "fslockup": env!("CARGO_PKG_VERSION"),
             "first_event_at": incidents.first().map(|(incident, _, _)| &incident.at),
-            "hosts": incidents.first().map(|(incident, _, _)| &incident.host),
+            "host": incidents.first().map(|(incident, _, _)| &incident.host),
         }),
         events,
     };

@@ -28,15 +28,15 @@ use crate::{
     kernel::{self, PATIENCE},
 };
 
-/// Some 150 ms under emulation: long enough for somebody to be killed meanwhile.
-const CHILDREN_COUNT: u64 = 600_000;
+/// Some 100 ms under emulation: long enough for somebody to be killed meanwhile.
+const CHILDREN_COUNT: u64 = 300_000;
 /// A busy host may let the walk end before the one who kills gets a CPU; then it is tried again.
 const KILLS_MAX: usize = 10;
 /// The budget of the detector, with all that `--state-dir` adds.
 const RSS_MAX_KIB: u64 = 16 << 10;
 
 /// Lines of tiny incidents, more than wait in memory for the disk.
-const TINY_COUNT: usize = 400;
+const TINY_COUNT: usize = 320;
 const TINY_CHILDREN_COUNT: u64 = 64;
 const TINY: [&str; 4] = ["--walk-threshold", "1us", "--incident-threshold", "1us"];
 
