@@ -6,10 +6,7 @@ mod reasons;
 pub mod runs;
 mod trace;
 
-use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
-    path::Path,
-};
+use std::{os::fd::BorrowedFd, path::Path};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
@@ -149,14 +146,14 @@ pub struct Skipped {
 impl Attached {
     /// How often the kernel left a program out because the same one was already running on that
     /// CPU, in a task that was preempted there (`recursion_misses` in bpf_prog_show_fdinfo, 5.12;
-    /// before that no run was left out).
+    /// before that no run was left out). `proc` is `/proc`.
     ///
     /// # Errors
     /// When the kernel's account can't be read.
-    pub fn skipped(&self) -> std::io::Result<Skipped> {
+    pub fn skipped(&self, proc: BorrowedFd<'_>) -> std::io::Result<Skipped> {
         let mut skipped = Skipped::default();
         for (name, program) in self.programs.programs() {
-            let count = skipped_count(program)?;
+            let count = skipped_count(proc, program)?;
             if name.starts_with("wait_") {
                 skipped.waits_count += count;
             } else if name.starts_with("produce_") {
@@ -169,11 +166,10 @@ impl Attached {
     }
 }
 
-fn skipped_count(program: &Program) -> std::io::Result<u64> {
-    // Not loaded: it is not the one that was chosen.
-    let Ok(fd) = program.fd() else { return Ok(0) };
-    let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-    Ok(parse_skipped(&std::fs::read_to_string(fdinfo)?))
+/// None of a program that is not loaded: it is not the one that was chosen.
+fn skipped_count(proc: BorrowedFd<'_>, program: &Program) -> std::io::Result<u64> {
+    let fdinfo = runs::fdinfo(proc, program)?;
+    Ok(fdinfo.map_or(0, |fdinfo| parse_skipped(&fdinfo)))
 }
 
 fn parse_skipped(fdinfo: &str) -> u64 {

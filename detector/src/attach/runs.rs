@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use aya::{programs::ProgramError, sys};
+use aya::{
+    programs::{Program, ProgramError},
+    sys,
+};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -24,26 +27,34 @@ pub fn time_programs() -> io::Result<OwnedFd> {
     sys::enable_stats(sys::Stats::RunTime).map_err(io::Error::other)
 }
 
+/// What `/proc/self/fdinfo` says of a program (`bpf_prog_show_fdinfo`); none where it is not loaded.
+/// From `/proc` on, so that `/` may be the directory of a walk.
+pub(super) fn fdinfo(proc: BorrowedFd<'_>, program: &Program) -> io::Result<Option<String>> {
+    let fd = match program.fd() {
+        Ok(fd) => fd.as_fd().as_raw_fd(),
+        Err(ProgramError::NotLoaded) => return Ok(None),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let path = format!("self/fdinfo/{fd}");
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let file = openat(proc, path.as_str(), flags, Mode::empty())?;
+    let mut text = String::new();
+    std::fs::File::from(file).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
 impl Attached {
-    /// What the kernel counted for each loaded program. `fdinfo` is `/proc/self/fdinfo`: no path is
-    /// looked up.
+    /// What the kernel counted for each loaded program while somebody had it time them. `proc` is
+    /// `/proc`.
     ///
     /// # Errors
     /// When a program's file can't be read.
-    pub fn runs(&self, fdinfo: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Runs>> {
+    pub fn runs(&self, proc: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Runs>> {
         let mut runs = BTreeMap::new();
         for (name, program) in self.programs.programs() {
-            let fd = match program.fd() {
-                Ok(fd) => fd.as_fd().as_raw_fd().to_string(),
-                // It is not the one that was chosen.
-                Err(ProgramError::NotLoaded) => continue,
-                Err(error) => return Err(io::Error::other(error)),
-            };
-            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            let file = openat(fdinfo, fd.as_str(), flags, Mode::empty())?;
-            let mut text = String::new();
-            std::fs::File::from(file).read_to_string(&mut text)?;
-            runs.insert(name.to_owned(), parse_runs(&text).unwrap_or_default());
+            if let Some(fdinfo) = fdinfo(proc, program)? {
+                runs.insert(name.to_owned(), parse_runs(&fdinfo).unwrap_or_default());
+            }
         }
         Ok(runs)
     }

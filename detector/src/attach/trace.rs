@@ -1,5 +1,7 @@
 //! The programs of `fslockup trace`: the same object, its own table, its own maps.
 
+use std::os::fd::AsFd as _;
+
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
@@ -81,8 +83,9 @@ impl Tracing {
     /// # Errors
     /// When the kernel's account of runs left out can't be read.
     pub fn detach(&mut self) -> std::io::Result<()> {
+        let proc = std::fs::File::open("/proc")?;
         for (_, program) in self.programs.programs() {
-            self.skipped_count += skipped_count(program)?;
+            self.skipped_count += skipped_count(proc.as_fd(), program)?;
         }
         for (_, program) in self.programs.programs_mut() {
             unload(program);

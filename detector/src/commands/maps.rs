@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     thread,
     time::Duration,
 };
@@ -136,7 +136,7 @@ impl Maps {
 
     /// The counters, summed over CPUs.
     pub fn counts(&self) -> io::Result<Counts> {
-        let skipped = self.attached.skipped()?;
+        let skipped = self.attached.skipped(self.proc.as_fd())?;
         Ok(Counts {
             skipped_count: skipped.others_count,
             waits_skipped_count: skipped.waits_count,
@@ -144,10 +144,9 @@ impl Maps {
         })
     }
 
-    /// What the kernel counted for each program while somebody had it time them; `fdinfo` is
-    /// `/proc/self/fdinfo`.
-    pub fn runs(&self, fdinfo: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Runs>> {
-        self.attached.runs(fdinfo)
+    /// What the kernel counted for each program while somebody had it time them.
+    pub fn runs(&self) -> io::Result<BTreeMap<String, Runs>> {
+        self.attached.runs(self.proc.as_fd())
     }
 
     /// [`Counts::lost_count`] without what only the end of a run asks the kernel for.

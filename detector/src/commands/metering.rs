@@ -1,23 +1,18 @@
 //! The metrics of a run: findings go in as they come, the rest is read now and then, and never while a
-//! walk runs. What is read has been opened at the start, so no path is looked up.
+//! walk runs. What is read has been opened at the start, or lies below `/proc`, which has been.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
     io,
     net::TcpListener,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::FileExt as _,
-    },
+    os::{fd::OwnedFd, unix::fs::FileExt as _},
     time::{Duration, Instant},
 };
 
 use nix::{
-    fcntl::{OFlag, open},
     sys::{
         resource::{UsageWho, getrusage},
-        stat::Mode,
         time::{TimeVal, TimeValLike as _},
     },
     unistd::{SysconfVar, sysconf},
@@ -59,7 +54,6 @@ pub struct Metering {
     period: Duration,
     read_at: Option<Instant>,
     own: Own,
-    fdinfo: OwnedFd,
     mounts: Mounts,
     directories: Directories,
     walks: VecDeque<Measured>,
@@ -78,7 +72,6 @@ struct Sample {
 impl Metering {
     /// Opens everything, and serves it as long as the runtime lives.
     pub fn start(listener: TcpListener, session: &Session, period: Duration) -> io::Result<Self> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let metrics = Metrics::new(session);
         let served = http::serve(listener, metrics.clone(), http::Limits::default())?;
         tokio::spawn(served);
@@ -87,7 +80,6 @@ impl Metering {
             period,
             read_at: None,
             own: Own::open()?,
-            fdinfo: open("/proc/self/fdinfo", flags, Mode::empty())?,
             mounts: Mounts::default(),
             directories: Directories::default(),
             walks: VecDeque::new(),
@@ -127,12 +119,16 @@ impl Metering {
         }
     }
 
-    /// Reads what is due. Called every second. A failure is no reason to end: the metrics tell when
+    /// Reads what is due, unless a walk runs. Called every second. A failure is no reason to end: the metrics tell when
     /// they were last read.
     pub fn tick(&mut self, maps: &mut Maps, origins: &mut Origins) {
+        // To switch the timing of programs on and off, the kernel patches code on all CPUs.
+        if !maps.running().is_empty() {
+            return;
+        }
         let sampled = self.sample(maps);
         let is_due = self.read_at.is_none_or(|at| at.elapsed() >= self.period);
-        let read = if is_due && maps.running().is_empty() {
+        let read = if is_due {
             self.read_at = Some(Instant::now());
             self.read(maps, origins)
         } else {
@@ -167,7 +163,7 @@ impl Metering {
         if let Some(sample) = &self.sample {
             let elapsed_ns = clock::monotonic_ns().saturating_sub(sample.start_ns);
             if u128::from(elapsed_ns) >= SAMPLE.as_nanos() {
-                let after = maps.runs(self.fdinfo.as_fd())?;
+                let after = maps.runs()?;
                 self.sampled.add(&sample.before, &after, elapsed_ns);
                 self.metrics.sampled(self.sampled.clone());
                 self.sample = None;
@@ -181,7 +177,7 @@ impl Metering {
             self.sample_at = Some(Instant::now());
             self.sample = match time_programs() {
                 Ok(statistics) => Some(Sample {
-                    before: maps.runs(self.fdinfo.as_fd())?,
+                    before: maps.runs()?,
                     start_ns: clock::monotonic_ns(),
                     _statistics: statistics,
                 }),

@@ -73,7 +73,7 @@ metrics! {
     STALL: Histogram "stall" Some(Unit::Seconds), [],
         "How long tasks were kept from running behind a walk or a wait for its locks, in incidents.";
     SYSCALL: Histogram "slow_syscall" Some(Unit::Seconds), [],
-        "Length of slow system calls that put a watch and belong to no incident.";
+        "Length of slow system calls that put a watch and that no incident tells of.";
 
     DENTRIES: Gauge "dentries" None, ["state"],
         "Dentries in the kernel's cache: in use, or unused and positive or negative; the three add up to all.";
