@@ -27,7 +27,7 @@ run *ARGS:
     {{bin}}/fslockup run {{ARGS}}
 
 # Everything: host tests, the harness's own tests in guests, then every scenario on every kernel
-test: test-host test-harness vmtest
+test: test-host test-harness (vmtest "--repeat-failed" "3")
 
 # Tests that need no guest
 test-host:
@@ -56,6 +56,11 @@ readme:
     cargo build --release -p vmtest
     {{bin}}/vmtest list kernels --format markdown > target/kernels.md
     sed -i -e '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!d}' -e '/<!-- kernels -->/r target/kernels.md' README.md
+
+# Instructions that the probes add, beside bpftrace where it is installed
+bench KERNEL="6.1": build
+    tests/benches/context-switch {{KERNEL}}
+    tests/benches/dentry-cost {{KERNEL}}
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
 corpus: build

@@ -8,10 +8,11 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::{macros::map, maps::RingBuf};
 use fslockup_ebpf::{CpuState, count};
 
-use crate::{counters, cpu};
+use crate::{counters, cpu, kread};
 
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
@@ -29,6 +30,37 @@ pub fn emit<T: Copy + 'static>(fill: impl FnOnce(&mut T)) {
                 &mut *record
             });
             entry.submit(0);
+        }
+        None => counters::add_one(count::RING_FULL),
+    });
+}
+
+/// The same for what a host with thousands of short-lived processes has much of: it may take half of
+/// the ring buffer, or a record of a walk would find it full. `empty` is what the record starts as.
+#[inline(always)]
+pub fn emit_if_room<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
+    let used = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
+    if used > RECORDS.query(u64::from(BPF_RB_RING_SIZE)) / 2 {
+        counters::add_one(count::PRODUCERS_UNTOLD);
+        return;
+    }
+    emit_from(empty, fill);
+}
+
+/// The same for what is asked for: `empty` is what the record starts as, because zeros for a large one
+/// would be written by a function that the programs don't have.
+#[inline(always)]
+pub fn emit_from<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
+    write(|| match RECORDS.reserve::<T>(0) {
+        Some(mut entry) => {
+            let record = MaybeUninit::as_mut_ptr(&mut entry);
+            if kread::copy(empty, record) {
+                // SAFETY: room for one record, which is filled in by now.
+                fill(unsafe { &mut *record });
+                entry.submit(0);
+            } else {
+                entry.discard(0);
+            }
         }
         None => counters::add_one(count::RING_FULL),
     });

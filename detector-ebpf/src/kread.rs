@@ -1,13 +1,21 @@
 //! The only file that reads kernel memory. Every read is checked by the kernel: a bad address
 //! gives an error, never a fault.
+//!
+//! Two ways: an [`Address`] is read through a helper, which takes tens of instructions and any
+//! address; a [`Typed`] pointer is read by a plain load, which takes a few and only works along the
+//! types that the kernel's BTF gives.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
-    generated::{bpf_probe_read_kernel as raw_probe_read_kernel, bpf_task_pt_regs},
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+        generated::{bpf_probe_read_kernel as raw_probe_read_kernel, bpf_task_pt_regs},
+    },
+    programs::FEntryContext,
 };
 use fslockup_ebpf::{
-    COMM_BYTES, NAME_BYTES_MAX, OFFSET_UNKNOWN, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT,
-    PATH_START_LIMIT, SYSCALL_UNKNOWN, WalkRecord,
+    COMM_BYTES, DentryRecord, FSTYPE_BYTES, NAME_BYTES_MAX, NameRecord, OFFSET_UNKNOWN, PATH_BYTES,
+    PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT, PATH_START_LIMIT, ProducerRecord,
+    SYSCALL_UNKNOWN, WalkRecord,
 };
 
 use crate::settings::offset;
@@ -19,7 +27,7 @@ pub struct Address(pub u64);
 impl Address {
     /// The address of a field, if its offset is known.
     #[inline(always)]
-    fn field(self, offset: u32) -> Option<Self> {
+    pub fn field(self, offset: u32) -> Option<Self> {
         if offset == OFFSET_UNKNOWN || self.0 == 0 {
             return None;
         }
@@ -27,18 +35,18 @@ impl Address {
     }
 
     #[inline(always)]
-    fn read<T>(self) -> Option<T> {
+    pub fn read<T>(self) -> Option<T> {
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(self.0 as *const T) }.ok()
     }
 
     #[inline(always)]
-    fn read_field<T>(self, offset: u32) -> Option<T> {
+    pub fn read_field<T>(self, offset: u32) -> Option<T> {
         self.field(offset)?.read()
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Option<Self> {
+    pub fn follow(self, offset: u32) -> Option<Self> {
         match self.read_field::<u64>(offset)? {
             0 => None,
             address => Some(Self(address)),
@@ -47,9 +55,191 @@ impl Address {
 
     /// Copies bytes to `to`; `false` if they can't be read.
     #[inline(always)]
-    fn copy_to(self, to: *mut u8, bytes: u32) -> bool {
+    pub fn copy_to(self, to: *mut u8, bytes: u32) -> bool {
         // SAFETY: the helper checks the source, the verifier checks that `to` has room.
         unsafe { raw_probe_read_kernel(to.cast(), bytes, self.0 as *const _) == 0 }
+    }
+}
+
+/// A pointer whose type the verifier knows: an argument of a traced function, or what such a pointer
+/// leads to. The offsets are frozen constants, so it can follow each load; where the address turns out
+/// bad at run time, 0 is read (`BPF_PROBE_MEM`, 2a02759ef5f8, 5.5).
+#[derive(Clone, Copy)]
+pub struct Typed(*const u8);
+
+impl Typed {
+    /// An argument of the function that the program sits on.
+    #[inline(always)]
+    pub fn argument(ctx: &FEntryContext, index: usize) -> Self {
+        Self(ctx.arg(index))
+    }
+
+    #[inline(always)]
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// It is a negative errno in place of a pointer (`IS_ERR`, linux/err.h).
+    #[inline(always)]
+    pub fn is_error(self) -> bool {
+        const MAX_ERRNO: u64 = 4095;
+        self.0 as u64 >= u64::MAX - MAX_ERRNO
+    }
+
+    #[inline(always)]
+    pub fn is_same(self, other: Self) -> bool {
+        core::ptr::eq(self.0, other.0)
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> Address {
+        Address(self.0 as u64)
+    }
+
+    #[inline(always)]
+    fn load<T>(self, offset: u32) -> T {
+        // SAFETY: checked by the kernel; volatile, so that it stays one load of this size.
+        unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: u32) -> Self {
+        Self(self.load(offset))
+    }
+}
+
+/// The directory that a dentry is a child of; itself for a root.
+#[inline(always)]
+pub fn parent(dentry: Typed) -> Typed {
+    dentry.follow(offset!(dentry_d_parent))
+}
+
+/// References to a dentry; negative if it is dead.
+#[inline(always)]
+pub fn references(dentry: Typed) -> i32 {
+    dentry.load(offset!(dentry_d_count))
+}
+
+/// Whether a dentry has an inode.
+#[inline(always)]
+pub fn is_positive(dentry: Typed) -> bool {
+    !dentry.follow(offset!(dentry_d_inode)).is_null()
+}
+
+/// Whether a lookup can find the dentry (`d_unhashed`, linux/dcache.h).
+#[inline(always)]
+pub fn is_hashed(dentry: Typed) -> bool {
+    dentry.load::<u64>(offset!(dentry_d_hash_pprev)) != 0
+}
+
+/// Whether a negative dentry never was in the cache. Taking it out of there changes its sequence
+/// (`__d_drop`), which is 0 from the start (`__d_alloc`) and stays so while it has no inode.
+#[inline(always)]
+pub fn never_was_hashed(negative: Typed) -> bool {
+    !is_hashed(negative) && negative.load::<u32>(offset!(dentry_d_seq)) == 0
+}
+
+/// Inode number of a directory.
+#[inline(always)]
+pub fn ino(directory: Typed) -> u64 {
+    directory
+        .follow(offset!(dentry_d_inode))
+        .load(offset!(inode_i_ino))
+}
+
+/// Inode number and device of a directory.
+#[inline(always)]
+pub fn identity(directory: Typed) -> (u64, u32) {
+    let inode = directory.follow(offset!(dentry_d_inode));
+    let sb = inode.follow(offset!(inode_i_sb));
+    (
+        inode.load(offset!(inode_i_ino)),
+        sb.load(offset!(super_block_s_dev)),
+    )
+}
+
+/// Copies bytes that a program may read anyway, in one call instead of a loop.
+#[inline(always)]
+pub fn copy<T>(from: &T, to: *mut T) -> bool {
+    Address(core::ptr::from_ref(from) as u64).copy_to(to.cast(), size_of::<T>() as u32)
+}
+
+/// Where the names of a path go.
+pub struct PathRoom<'a> {
+    path: &'a mut [u8; PATH_BYTES],
+    len: &'a mut u16,
+    flags: &'a mut u16,
+}
+
+/// Fills in what a directory's dentry tells: its file system's type, its path.
+#[inline(always)]
+pub fn fill_producer_directory(dentry: Address, record: &mut ProducerRecord) {
+    if let Some(sb) = dentry.follow(offset!(dentry_d_sb)) {
+        fill_fstype(sb, &mut record.fstype);
+    }
+    fill_path(
+        dentry,
+        PathRoom {
+            path: &mut record.path,
+            len: &mut record.path_len,
+            flags: &mut record.path_flags,
+        },
+    );
+}
+
+/// Fills in the current process's program: its path and the device of its file system. A kernel thread
+/// has none.
+#[inline(always)]
+pub fn fill_exe(record: &mut ProducerRecord) {
+    // SAFETY: a plain helper.
+    let task = Address(unsafe { bpf_get_current_task() });
+    let Some(dentry) = task
+        .follow(offset!(task_struct_mm))
+        .and_then(|mm| mm.follow(offset!(mm_struct_exe_file)))
+        .and_then(|file| file.follow(offset!(file_dentry)))
+    else {
+        record.exe_flags |= PATH_IS_BROKEN;
+        return;
+    };
+    if let Some(dev) = dentry
+        .follow(offset!(dentry_d_sb))
+        .and_then(|sb| sb.read_field(offset!(super_block_s_dev)))
+    {
+        record.exe_dev = dev;
+    }
+    fill_path(
+        dentry,
+        PathRoom {
+            path: &mut record.exe,
+            len: &mut record.exe_len,
+            flags: &mut record.exe_flags,
+        },
+    );
+}
+
+/// Fills in a dentry's name.
+#[inline(always)]
+pub fn fill_name(dentry: Address, record: &mut NameRecord) {
+    let Some(len) = dentry.read_field::<u32>(offset!(dentry_d_name_len)) else {
+        return;
+    };
+    let Some(name) = dentry.follow(offset!(dentry_d_name_name)) else {
+        return;
+    };
+    let len = masked::<NAME_BYTES_MAX>(len as usize) as u32;
+    if name.copy_to(record.name.as_mut_ptr(), len) {
+        record.name_len = len;
+    }
+}
+
+#[inline(always)]
+fn fill_fstype(sb: Address, fstype: &mut [u8; FSTYPE_BYTES]) {
+    if let Some(name) = sb
+        .follow(offset!(super_block_s_type))
+        .and_then(|fstype| fstype.follow(offset!(file_system_type_name)))
+    {
+        // One byte less than there is room for: the last one stays the ending 0.
+        name.copy_to(fstype.as_mut_ptr(), FSTYPE_BYTES as u32 - 1);
     }
 }
 
@@ -66,13 +256,7 @@ pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
         if let Some(dev) = sb.read_field(offset!(super_block_s_dev)) {
             walk.dev = dev;
         }
-        if let Some(name) = sb
-            .follow(offset!(super_block_s_type))
-            .and_then(|fstype| fstype.follow(offset!(file_system_type_name)))
-        {
-            // One byte less than there is room for: the last one stays the ending 0.
-            name.copy_to(walk.fstype.as_mut_ptr(), walk.fstype.len() as u32 - 1);
-        }
+        fill_fstype(sb, &mut walk.fstype);
     }
     let Some(dentry) = directory_dentry(inode) else {
         walk.path_flags |= PATH_IS_BROKEN;
@@ -81,7 +265,14 @@ pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
     if let Some(lock) = dentry.field(offset!(dentry_d_lock)) {
         walk.d_lock_addr = lock.0;
     }
-    fill_path(dentry, walk);
+    fill_path(
+        dentry,
+        PathRoom {
+            path: &mut walk.path,
+            len: &mut walk.path_len,
+            flags: &mut walk.path_flags,
+        },
+    );
 }
 
 /// The dentry of a directory: its inode's only alias (a directory has one, fs/dcache.c).
@@ -97,37 +288,37 @@ fn directory_dentry(inode: Address) -> Option<Address> {
 
 /// Names from `leaf` up to the root of its file system, bounded in count and bytes.
 #[inline(always)]
-fn fill_path(leaf: Address, walk: &mut WalkRecord) {
+fn fill_path(leaf: Address, room: PathRoom<'_>) {
     let mut dentry = leaf;
     let mut used = 0_usize;
     for _ in 0..PATH_COMPONENTS_MAX {
         let Some(parent) = dentry.follow(offset!(dentry_d_parent)) else {
-            walk.path_flags |= PATH_IS_BROKEN;
+            *room.flags |= PATH_IS_BROKEN;
             break;
         };
         if parent == dentry {
-            walk.path_len = used as u16;
+            *room.len = used as u16;
             return;
         }
         if used >= PATH_START_LIMIT {
-            walk.path_flags |= PATH_IS_CUT;
+            *room.flags |= PATH_IS_CUT;
             break;
         }
-        let Some(len) = copy_name(dentry, walk, used) else {
-            walk.path_flags |= PATH_IS_BROKEN;
+        let Some(len) = copy_name(dentry, room.path, used) else {
+            *room.flags |= PATH_IS_BROKEN;
             break;
         };
         used += 1 + len;
         dentry = parent;
     }
-    if walk.path_flags == 0 && dentry.follow(offset!(dentry_d_parent)) != Some(dentry) {
-        walk.path_flags |= PATH_IS_CUT;
+    if *room.flags == 0 && dentry.follow(offset!(dentry_d_parent)) != Some(dentry) {
+        *room.flags |= PATH_IS_CUT;
     }
-    walk.path_len = used as u16;
+    *room.len = used as u16;
 }
 
 #[inline(always)]
-fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize> {
+fn copy_name(dentry: Address, path: &mut [u8; PATH_BYTES], at: usize) -> Option<usize> {
     let len: u32 = dentry.read_field(offset!(dentry_d_name_len))?;
     let name = dentry.follow(offset!(dentry_d_name_name))?;
     // No file system's names are longer than NAME_MAX, and the caller has looked at `at`; the
@@ -135,7 +326,7 @@ fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize>
     let len = masked::<NAME_BYTES_MAX>(len as usize);
     let at = masked::<{ PATH_START_LIMIT - 1 }>(at);
     // SAFETY: `PATH_BYTES` has room for a whole component at every `at` below the limit.
-    let to = unsafe { walk.path.as_mut_ptr().add(at) };
+    let to = unsafe { path.as_mut_ptr().add(at) };
     // SAFETY: as above.
     unsafe { to.write(len as u8) };
     // SAFETY: as above.
@@ -145,7 +336,7 @@ fn copy_name(dentry: Address, walk: &mut WalkRecord, at: usize) -> Option<usize>
 
 /// `value & MASK` in an instruction that the compiler can't find needless and remove.
 #[inline(always)]
-fn masked<const MASK: usize>(value: usize) -> usize {
+pub fn masked<const MASK: usize>(value: usize) -> usize {
     let mut value = value as u64;
     // SAFETY: one arithmetic instruction on a register.
     unsafe {
@@ -201,7 +392,7 @@ pub fn syscall_nr() -> i64 {
 }
 
 /// Size of a kernel stack on x86-64 without KASAN (`THREAD_SIZE`, asm/page_64_types.h); no padding
-/// lies above the registers before FRED (ef1a09df9a67, 6.9), and from 5.15 the helper is used.
+/// lies above the registers before FRED (65c9cc9e2c14, 6.9), and from 5.15 the helper is used.
 const THREAD_SIZE_BYTES: u64 = 16 << 10;
 
 #[inline(always)]
@@ -239,4 +430,85 @@ fn user_registers() -> Option<Address> {
         return None;
     }
     Some(Address(stack.0 + THREAD_SIZE_BYTES - u64::from(bytes)))
+}
+
+/// A dentry as a breakpoint gives it, too: an address without a type.
+impl Address {
+    /// The directory that this dentry is a child of; none if it is a root.
+    #[inline(always)]
+    pub fn directory(self) -> Option<Self> {
+        let parent = self.follow(offset!(dentry_d_parent))?;
+        if parent == self {
+            return None;
+        }
+        Some(parent)
+    }
+
+    /// The inode of this dentry; none if it is negative.
+    #[inline(always)]
+    pub fn inode(self) -> Option<Self> {
+        self.follow(offset!(dentry_d_inode))
+    }
+
+    /// References to this dentry; negative if it is dead.
+    #[inline(always)]
+    pub fn references(self) -> Option<i32> {
+        self.read_field(offset!(dentry_d_count))
+    }
+
+    /// As [`is_hashed`].
+    #[inline(always)]
+    pub fn is_hashed(self) -> bool {
+        self.follow(offset!(dentry_d_hash_pprev)).is_some()
+    }
+
+    /// Whether this negative dentry never was in the cache: taking it out of there changes its sequence
+    /// (`__d_drop`), which is 0 from the start (`__d_alloc`) and stays so while it has no inode.
+    #[inline(always)]
+    pub fn never_was_hashed(self) -> bool {
+        if self.is_hashed() {
+            return false;
+        }
+        let sequence: u32 = self.read_field(offset!(dentry_d_seq)).unwrap_or(1);
+        sequence == 0
+    }
+
+    /// Number and device of this inode.
+    #[inline(always)]
+    pub fn ino_and_dev(self) -> Option<(u64, u32)> {
+        let ino = self.read_field(offset!(inode_i_ino))?;
+        let dev = self
+            .follow(offset!(inode_i_sb))?
+            .read_field(offset!(super_block_s_dev))?;
+        Some((ino, dev))
+    }
+
+    /// It is a negative errno in place of a pointer, as [`Typed::is_error`].
+    #[inline(always)]
+    pub fn is_error(self) -> bool {
+        Typed(self.0 as *const u8).is_error()
+    }
+}
+
+/// Fills in the name of a dentry and, if wanted, the path of its directory.
+#[inline(always)]
+pub fn fill_dentry(dentry: Address, directory: Option<Address>, record: &mut DentryRecord) {
+    if let Some(len) = dentry.read_field::<u32>(offset!(dentry_d_name_len))
+        && let Some(name) = dentry.follow(offset!(dentry_d_name_name))
+    {
+        let len = masked::<NAME_BYTES_MAX>(len as usize) as u32;
+        if name.copy_to(record.name.as_mut_ptr(), len) {
+            record.name_len = len;
+        }
+    }
+    if let Some(directory) = directory {
+        fill_path(
+            directory,
+            PathRoom {
+                path: &mut record.path,
+                len: &mut record.path_len,
+                flags: &mut record.path_flags,
+            },
+        );
+    }
 }

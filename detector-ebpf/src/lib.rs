@@ -19,6 +19,12 @@ pub mod kind {
     pub const SYSCALL: u32 = 4;
     /// A [`ReleaseRecord`](crate::ReleaseRecord).
     pub const RELEASE: u32 = 5;
+    /// A [`ProducerRecord`](crate::ProducerRecord).
+    pub const PRODUCER: u32 = 6;
+    /// A [`NameRecord`](crate::NameRecord).
+    pub const NAME: u32 = 7;
+    /// A [`DentryRecord`](crate::DentryRecord).
+    pub const DENTRY: u32 = 8;
 }
 
 /// Longest name of one path component (`NAME_MAX` in limits.h).
@@ -253,6 +259,291 @@ pub struct ReleaseRecord {
 
 const _: () = assert!(size_of::<ReleaseRecord>() == 24);
 
+/// What happens to a cached dentry.
+pub mod change {
+    /// A lookup found nothing: a negative dentry was made.
+    pub const MADE_NEGATIVE: u32 = 0;
+    /// A lookup found an inode: a positive dentry was made.
+    pub const MADE_POSITIVE: u32 = 1;
+    /// A negative dentry got an inode: something was created under its name.
+    pub const FILLED: u32 = 2;
+    /// A positive dentry lost its inode and stays as a negative one: unlink(2), rmdir(2).
+    pub const EMPTIED: u32 = 3;
+    /// A negative dentry left the cache.
+    pub const REMOVED_NEGATIVE: u32 = 4;
+    /// A positive dentry left the cache.
+    pub const REMOVED_POSITIVE: u32 = 5;
+    /// How many there are.
+    pub const LEN: usize = 6;
+}
+
+/// Who did something to the children of which directory: the key of the map `PRODUCERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct ProducerKey {
+    /// Inode number of the directory.
+    pub ino: u64,
+    /// Device of its superblock, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+}
+
+const _: () = assert!(size_of::<ProducerKey>() == 16);
+
+/// How often each [`change`] happened: the value of the map `PRODUCERS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ProducerCounts {
+    /// By [`change`].
+    pub counts: [u64; change::LEN],
+}
+
+/// Slots in the array `SLOTS`, a power of two.
+pub const PRODUCER_SLOTS: usize = 8192;
+
+/// The place in the array `SLOTS` of a process and a directory's inode number.
+#[inline(always)]
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lowest bits are what is wanted"
+)]
+pub const fn producer_slot(pid: u32, ino: u64) -> usize {
+    // 2^32 divided by the golden ratio spreads neighbouring process ids.
+    let spread = (pid as u64).wrapping_mul(0x9e37_79b1) ^ ino;
+    spread as usize % PRODUCER_SLOTS
+}
+
+/// An element of the array `SLOTS`: a place where one pair of process and directory is counted without a
+/// look into the map `PRODUCERS`. What a pair did is the sum of what is in both.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ProducerSlot {
+    /// Address of the directory's dentry, 0 while the slot is nobody's. Written last.
+    pub dentry_addr: u64,
+    /// Whose slot it is.
+    pub key: ProducerKey,
+    /// How many wanted it: the first one has it.
+    pub claims_count: u64,
+    /// What was counted here.
+    pub counts: ProducerCounts,
+}
+
+const _: () = assert!(size_of::<ProducerSlot>() == 80);
+
+/// A process was seen for the first time to change the children of a directory. Written once for each
+/// element of the map `PRODUCERS`, so that a process that has exited by then is known all the same.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ProducerRecord {
+    /// [`kind::PRODUCER`].
+    pub kind: u32,
+    /// Thread id in the initial namespace.
+    pub tid: u32,
+    /// CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Process and directory.
+    pub key: ProducerKey,
+    /// Id of the task's cgroup in the version 2 hierarchy.
+    pub cgroup_id: u64,
+    /// Address of the directory's dentry.
+    pub dentry_addr: u64,
+    /// Device of the file system that the process's program is on, as in the key; 0: unknown.
+    pub exe_dev: u32,
+    /// Bytes used in `path`.
+    pub path_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub path_flags: u16,
+    /// Bytes used in `exe`.
+    pub exe_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub exe_flags: u16,
+    /// Not used.
+    pub padding: u32,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The directory's file system type, ended by 0.
+    pub fstype: [u8; FSTYPE_BYTES],
+    /// The directory's path inside its file system: see [`PATH_BYTES`].
+    pub path: [u8; PATH_BYTES],
+    /// The program's path inside its file system (`mm->exe_file`).
+    pub exe: [u8; PATH_BYTES],
+}
+
+const _: () = assert!(size_of::<ProducerRecord>() == 96 + 2 * PATH_BYTES);
+
+/// Bytes for one name: [`NAME_BYTES_MAX`] and one more, up to a power of two.
+pub const NAME_ROOM: usize = NAME_BYTES_MAX + 1;
+
+/// One name out of many: written when a count of a [`ProducerKey`] reaches a power of two.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct NameRecord {
+    /// [`kind::NAME`].
+    pub kind: u32,
+    /// [`change`].
+    pub change: u32,
+    /// Process and directory.
+    pub key: ProducerKey,
+    /// Bytes used in `name`.
+    pub name_len: u32,
+    /// Not used.
+    pub padding: u32,
+    /// The name.
+    pub name: [u8; NAME_ROOM],
+}
+
+const _: () = assert!(size_of::<NameRecord>() == 32 + NAME_ROOM);
+
+/// What a run of the census program is to do.
+pub mod census_do {
+    /// Find the directory behind an open file of the calling process.
+    pub const FIND: u32 = 1;
+    /// Look whether the directory is still there, and at its reference count.
+    pub const PEEK: u32 = 2;
+    /// The same, then step along its children.
+    pub const STEP: u32 = 3;
+}
+
+/// How a run of the census program ended.
+pub mod census_end {
+    /// It did not run.
+    pub const NONE: u32 = 0;
+    /// It did what it was asked for; more children may be behind the cursor.
+    pub const MORE: u32 = 1;
+    /// The end of the list was reached.
+    pub const LAST: u32 = 2;
+    /// There is no such directory at this address (any more).
+    pub const GONE: u32 = 3;
+    /// The list changed under the cursor: what this run counted is worth nothing.
+    pub const LOST: u32 = 4;
+}
+
+/// Most children that one run of the census program passes. An old verifier looks at each round of a
+/// loop: 2,048 rounds were refused.
+pub const CENSUS_STEPS_MAX: u32 = 256;
+
+/// A place in a directory's list of children: the last child that was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CensusCursor {
+    /// Address of its link in the list; 0: before the first child.
+    pub link_addr: u64,
+    /// Address of the next link: where it is another one, the place is lost. A dentry that was freed and
+    /// made again at the same address lies at the head of the list, before another one.
+    pub next_addr: u64,
+    /// Hash and length of its name.
+    pub name_hash_len: u64,
+}
+
+/// The only element of the map `CENSUS`: what one run of the program is given, and what it found.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CensusState {
+    /// In: [`census_do`].
+    pub what: u32,
+    /// In, for [`census_do::FIND`]: the file descriptor.
+    pub fd: u32,
+    /// Address of the directory's dentry: out of [`census_do::FIND`], into the others.
+    pub dentry_addr: u64,
+    /// Inode number, likewise.
+    pub ino: u64,
+    /// Device of its superblock, likewise, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// In: how many children to pass, at most [`CENSUS_STEPS_MAX`].
+    pub steps_max: u32,
+    /// In and out.
+    pub cursor: CensusCursor,
+    /// Out: [`census_end`].
+    pub end: u32,
+    /// Out: the reference count of the directory's dentry, of which each child holds one.
+    pub references_count: u32,
+    /// Out: the first link of the list at the start of this run.
+    pub first_addr: u64,
+    /// Out: children without an inode that this run passed.
+    pub negative_count: u32,
+    /// Out: children with one.
+    pub positive_count: u32,
+    /// Out: what else it passed: [`Offsets::dentry_flags_no_child`].
+    pub no_child_count: u32,
+    /// Out: bytes used in `sample`.
+    pub sample_len: u32,
+    /// Out: the directory's file system type, ended by 0.
+    pub fstype: [u8; FSTYPE_BYTES],
+    /// Out: the name of one of the children, of a negative one if there was one.
+    pub sample: [u8; NAME_ROOM],
+}
+
+const _: () = assert!(size_of::<CensusState>() == 104 + NAME_ROOM);
+/// One change of a cached dentry, told by itself: written only while `fslockup trace` runs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct DentryRecord {
+    /// [`kind::DENTRY`].
+    pub kind: u32,
+    /// [`change`].
+    pub change: u32,
+    /// CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Thread id in the initial namespace.
+    pub tid: u32,
+    /// Id of the task's cgroup in the version 2 hierarchy.
+    pub cgroup_id: u64,
+    /// Number of the inode that the dentry has, gets or loses; 0: none.
+    pub ino: u64,
+    /// Inode number of its directory.
+    pub directory_ino: u64,
+    /// Device of the directory's superblock, as the kernel packs it: major << 20 | minor.
+    pub dev: u32,
+    /// CPU.
+    pub cpu: u32,
+    /// Bytes used in `name`.
+    pub name_len: u32,
+    /// Bytes used in `path`.
+    pub path_len: u16,
+    /// [`PATH_IS_CUT`], [`PATH_IS_BROKEN`].
+    pub path_flags: u16,
+    /// The task's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The dentry's name.
+    pub name: [u8; NAME_ROOM],
+    /// The directory's path inside its file system: see [`PATH_BYTES`].
+    pub path: [u8; PATH_BYTES],
+}
+
+const _: () = assert!(size_of::<DentryRecord>() == 80 + NAME_ROOM + PATH_BYTES);
+
+/// Indices of the counters that every CPU keeps while `fslockup trace` runs.
+pub mod trace_count {
+    /// Changes that the filters let through.
+    pub const MATCHED: u32 = 0;
+    /// Those of them that were left out to keep the rate.
+    pub const LEFT_OUT: u32 = 1;
+    /// How many there are.
+    pub const LEN: u32 = 2;
+}
+
+/// Which changes `fslockup trace` wants: a frozen setting of its programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TraceFilter {
+    /// Inode number of the directory; 0: every directory.
+    pub directory_ino: u64,
+    /// Its device, as in [`DentryRecord::dev`].
+    pub dev: u64,
+    /// The task's name as two words, zeros behind its end; both 0: every task.
+    pub comm: [u64; 2],
+    /// Not 0: only what is or becomes negative.
+    pub only_negative: u64,
+    /// Most records in one second.
+    pub rate: u64,
+}
+
+const _: () = assert!(size_of::<TraceFilter>() == 48);
+
 /// A wait that goes on, as the map `CPUS` shows it to user space; free where `lock_addr` is 0.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -339,8 +630,10 @@ pub mod count {
     pub const STALLS_UNTIMED: u32 = 8;
     /// System calls lost because the map of running ones was full.
     pub const CALLS_FULL: u32 = 9;
+    /// Records about producers that were left out to keep half of the ring buffer for the others.
+    pub const PRODUCERS_UNTOLD: u32 = 10;
     /// How many there are.
-    pub const LEN: u32 = 10;
+    pub const LEN: u32 = 11;
 }
 
 /// Marks an offset that this kernel's type information doesn't give: the field is left out, the
@@ -373,6 +666,16 @@ pub struct Offsets {
     pub dentry_d_name_len: u32,
     /// `dentry.d_lockref.lock`.
     pub dentry_d_lock: u32,
+    /// `dentry.d_lockref.count`.
+    pub dentry_d_count: u32,
+    /// `dentry.d_inode`.
+    pub dentry_d_inode: u32,
+    /// `dentry.d_sb`.
+    pub dentry_d_sb: u32,
+    /// `dentry.d_hash.pprev`: 0 where no lookup can find the dentry.
+    pub dentry_d_hash_pprev: u32,
+    /// `dentry.d_seq.seqcount.sequence`.
+    pub dentry_d_seq: u32,
     /// The link that `inode.i_dentry` points to: `dentry.d_alias`, in a union `d_u` before 7.x.
     pub dentry_d_alias: u32,
     /// `task_struct.pid`.
@@ -387,6 +690,12 @@ pub struct Offsets {
     pub task_struct_last_arrival: u32,
     /// `task_struct.sched_info.last_queued`.
     pub task_struct_last_queued: u32,
+    /// `task_struct.mm`.
+    pub task_struct_mm: u32,
+    /// `mm_struct.exe_file`.
+    pub mm_struct_exe_file: u32,
+    /// `file.f_path.dentry`.
+    pub file_dentry: u32,
     /// `task_struct.stack`.
     pub task_struct_stack: u32,
     /// Offset of `pt_regs.orig_ax`.
@@ -399,6 +708,27 @@ pub struct Offsets {
     pub pt_regs_bytes: u32,
     /// 1 where the kernel has the helper `bpf_task_pt_regs` (dd6e10fbd9fb, 5.15).
     pub has_task_pt_regs: u32,
+    /// `dentry.d_children`, until da549bdd15c2 (6.8) `d_subdirs`.
+    pub dentry_d_children: u32,
+    /// `dentry.d_sib`, until da549bdd15c2 (6.8) `d_child`.
+    pub dentry_d_sib: u32,
+    /// `dentry.d_flags`.
+    pub dentry_d_flags: u32,
+    /// `dentry.d_name.hash_len`: hash and length of the name in one word.
+    pub dentry_d_name_hash_len: u32,
+    /// `task_struct.files`.
+    pub task_struct_files: u32,
+    /// `files_struct.fdt`.
+    pub files_struct_fdt: u32,
+    /// `fdtable.max_fds`.
+    pub fdtable_max_fds: u32,
+    /// `fdtable.fd`.
+    pub fdtable_fd: u32,
+    /// `file.f_path.dentry`.
+    pub file_f_path_dentry: u32,
+    /// The flags of dentries in a list of children that are no children: cursors of readdir, and
+    /// names whose lookup goes on.
+    pub dentry_flags_no_child: u32,
 }
 
 impl Offsets {
@@ -415,6 +745,11 @@ impl Offsets {
         dentry_d_name_name: OFFSET_UNKNOWN,
         dentry_d_name_len: OFFSET_UNKNOWN,
         dentry_d_lock: OFFSET_UNKNOWN,
+        dentry_d_count: OFFSET_UNKNOWN,
+        dentry_d_inode: OFFSET_UNKNOWN,
+        dentry_d_sb: OFFSET_UNKNOWN,
+        dentry_d_hash_pprev: OFFSET_UNKNOWN,
+        dentry_d_seq: OFFSET_UNKNOWN,
         dentry_d_alias: OFFSET_UNKNOWN,
         task_struct_pid: OFFSET_UNKNOWN,
         task_struct_tgid: OFFSET_UNKNOWN,
@@ -422,11 +757,24 @@ impl Offsets {
         task_struct_pcount: OFFSET_UNKNOWN,
         task_struct_last_arrival: OFFSET_UNKNOWN,
         task_struct_last_queued: OFFSET_UNKNOWN,
+        task_struct_mm: OFFSET_UNKNOWN,
+        mm_struct_exe_file: OFFSET_UNKNOWN,
+        file_dentry: OFFSET_UNKNOWN,
         task_struct_stack: OFFSET_UNKNOWN,
         pt_regs_orig_ax: OFFSET_UNKNOWN,
         pt_regs_si: OFFSET_UNKNOWN,
         pt_regs_dx: OFFSET_UNKNOWN,
         pt_regs_bytes: OFFSET_UNKNOWN,
         has_task_pt_regs: 0,
+        dentry_d_children: OFFSET_UNKNOWN,
+        dentry_d_sib: OFFSET_UNKNOWN,
+        dentry_d_flags: OFFSET_UNKNOWN,
+        dentry_d_name_hash_len: OFFSET_UNKNOWN,
+        task_struct_files: OFFSET_UNKNOWN,
+        files_struct_fdt: OFFSET_UNKNOWN,
+        fdtable_max_fds: OFFSET_UNKNOWN,
+        fdtable_fd: OFFSET_UNKNOWN,
+        file_f_path_dentry: OFFSET_UNKNOWN,
+        dentry_flags_no_child: 0,
     };
 }

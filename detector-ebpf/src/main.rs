@@ -15,9 +15,11 @@ mod counters;
 mod cpu;
 mod emit;
 mod kread;
+mod produce;
 mod release;
 mod settings;
 mod stall;
+mod trace;
 mod wait;
 mod walk;
 

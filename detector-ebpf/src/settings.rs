@@ -1,7 +1,7 @@
 //! What user space decides before loading. The kernel freezes these, so the verifier knows their
 //! values and drops the branches they rule out.
 
-use fslockup_ebpf::Offsets;
+use fslockup_ebpf::{Offsets, TraceFilter};
 
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::UNKNOWN;
@@ -17,6 +17,31 @@ static STALL_THRESHOLD_NS: u64 = 0;
 
 #[unsafe(no_mangle)]
 static SPINLOCKS_SLEEP: u64 = 0;
+
+#[unsafe(no_mangle)]
+static PRODUCER_CHILDREN_MIN: u64 = 0;
+
+#[unsafe(no_mangle)]
+static TRACE_FILTER: TraceFilter = TraceFilter {
+    directory_ino: 0,
+    dev: 0,
+    comm: [0; 2],
+    only_negative: 0,
+    rate: 0,
+};
+
+/// Which changes of dentries are told one by one.
+#[inline(always)]
+pub fn trace_filter() -> TraceFilter {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const TRACE_FILTER) }
+}
+
+/// Changes in a directory with fewer cached children than this are not counted.
+pub fn producer_children_min() -> u64 {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const PRODUCER_CHILDREN_MIN) }
+}
 
 /// The wait that is shorter than this leaves no record.
 pub fn wait_threshold_ns() -> u64 {

@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{output::Format, plan::Via};
+use fslockup_ebpf::COMM_BYTES;
+
+use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
+
+/// A directory with fewer cached children can't freeze anything; there are very many of these.
+const PRODUCER_CHILDREN_MIN: u32 = 32;
 
 /// Finds the freezes that fsnotify causes in directories with millions of cached dentries.
 #[derive(Debug, Parser)]
@@ -27,8 +32,25 @@ pub enum Command {
     ///
     /// Exit code 0: everything can be seen; 1: degraded; 2: cannot run.
     Check(CheckArgs),
+    /// Count the cached children of directories, and say how long a watch would freeze the host
+    ///
+    /// Exit code 2 if one of them can't be counted.
+    Census(CensusArgs),
+    /// Show which directories would freeze this host if somebody watched them now
+    ///
+    /// Children in the cache, how long a walk over them would take, who watches them already, and who
+    /// makes them. Keys on a terminal: p, c, n, m sort by predicted freeze, children, negative ones, made
+    /// a second; q quits. Ends with exit code 0; with 2 if it could not run.
+    Top(TopArgs),
     /// Judge a recording again
     Replay(ReplayArgs),
+    /// Show each dentry that is made or removed, as it happens, until SIGINT or SIGTERM
+    ///
+    /// Made negative: a lookup found nothing. Made positive: it found something. Filled: something was
+    /// created under a negative dentry. Emptied: it was deleted, and a negative dentry stays. Removed:
+    /// the dentry left the cache. A rename is not shown. Its programs are in the kernel only while it
+    /// runs. Ends with exit code 0 and a summary; with 2 if it could not run.
+    Trace(TraceArgs),
 }
 
 /// Options of every command that talks to the kernel.
@@ -67,6 +89,9 @@ pub struct RunArgs {
     /// Look at tasks that were kept from running for this long or longer
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, allow_hyphen_values = true)]
     pub stall_threshold: Duration,
+    /// Count who changes the children of a directory from this many references to it on
+    #[arg(long, value_name = "COUNT", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
+    pub producer_children_min: u32,
     /// Size of the ring buffer, a power of two of at least a page
     #[arg(long, value_name = "BYTES", hide = true)]
     pub ring_bytes: Option<u32>,
@@ -90,6 +115,128 @@ pub struct CheckArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Options of `census`.
+#[derive(Debug, Args)]
+pub struct CensusArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Count each directory for this long at most, then estimate
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
+    pub deadline: Duration,
+    /// The directories
+    #[arg(value_name = "DIR", required = true)]
+    pub dirs: Vec<PathBuf>,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Only children of this directory itself, not of those below it [default: everywhere]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Only by tasks of exactly this name, 15 bytes at most, as in /proc/PID/comm
+    #[arg(long, value_name = "NAME", value_parser = comm)]
+    pub comm: Option<Comm>,
+    /// Only what is or becomes negative: made negative, emptied, removed negative
+    #[arg(long)]
+    pub negative: bool,
+    /// Show this many in each second; what is above is counted and left out
+    #[arg(long, value_name = "N/s", default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
+    pub rate: Rate,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// What the kernel is asked with.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// What the list is sorted by
+    #[arg(long, value_name = "KEY", value_enum, default_value_t)]
+    pub sort: SortKey,
+    /// Print one list after one period, and end
+    #[arg(long)]
+    pub once: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Time between two readings
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration, allow_hyphen_values = true)]
+    pub period: Duration,
+    /// Directories with fewer references are not looked at
+    #[arg(long, value_name = "N", default_value_t = PRODUCER_CHILDREN_MIN, hide = true)]
+    pub producer_children_min: u32,
+    /// Directories shown at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+}
+
+/// The name of a task: 1 to 15 bytes, zeros behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comm([u8; COMM_BYTES]);
+
+impl Comm {
+    /// Without the zeros.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        until_nul(&self.0)
+    }
+
+    /// As the programs compare it.
+    #[must_use]
+    pub fn words(&self) -> [u64; 2] {
+        let (words, _) = self.0.as_chunks();
+        [0, 1].map(|index| u64::from_ne_bytes(words[index]))
+    }
+}
+
+fn comm(text: &str) -> Result<Comm, String> {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() {
+        return Err("no task has an empty name".to_owned());
+    }
+    let mut comm = [0; COMM_BYTES];
+    if bytes.len() >= comm.len() {
+        return Err(format!(
+            "longer than {} bytes, as no task's name is",
+            comm.len() - 1
+        ));
+    }
+    comm[..bytes.len()].copy_from_slice(bytes);
+    Ok(Comm(comm))
+}
+
+/// Lines in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub u32);
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    match number.parse() {
+        Ok(0) => Err("nothing would be shown".to_owned()),
+        Ok(rate) => Ok(Rate(rate)),
+        Err(error) => Err(format!(
+            "{error}: a number of lines in a second, like 200/s"
+        )),
+    }
 }
 
 /// Options of `replay`.
@@ -132,4 +279,28 @@ pub fn parse<T: Parser>() -> Result<T, u8> {
         );
         2
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_with_and_without_their_unit() {
+        assert_eq!(rate("200"), Ok(Rate(200)));
+        assert_eq!(rate("200/s"), Ok(Rate(200)));
+        assert_eq!(rate("4294967295/s"), Ok(Rate(u32::MAX)));
+        for bad in ["", "/s", "0", "-1", "1/m", "1.5", "4294967296", "1 /s"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_tasks_have_1_to_15_bytes() {
+        let found = comm("fifteen bytes..").expect("as long as a name can be");
+        assert_eq!(found.bytes(), b"fifteen bytes..");
+        assert_eq!(comm("a").expect("short").words(), [u64::from(b'a'), 0]);
+        assert!(comm("").is_err());
+        assert!(comm("sixteen bytes...").is_err());
+    }
 }

@@ -21,3 +21,12 @@ pub fn realtime_offset_ns() -> i64 {
     let after = read(ClockId::CLOCK_MONOTONIC);
     realtime - before - (after - before) / 2
 }
+
+/// What to add to CLOCK_MONOTONIC to get CLOCK_BOOTTIME, which runs while the host sleeps; never too little.
+#[must_use]
+pub fn slept_ns() -> u64 {
+    let monotonic = read(ClockId::CLOCK_MONOTONIC);
+    read(ClockId::CLOCK_BOOTTIME)
+        .saturating_sub(monotonic)
+        .unsigned_abs()
+}

@@ -28,6 +28,13 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Text that was escaped before, or should have been: what [`escape`] would not let through becomes
+/// visible, and backslashes stay single.
+#[must_use]
+pub fn escape_rest(text: &str) -> String {
+    escape(text.as_bytes()).replace("\\\\", "\\")
+}
+
 /// C1 controls, zero-width and direction-changing characters, line and paragraph separators.
 fn is_deceptive(character: char) -> bool {
     character.is_control()
@@ -64,5 +71,17 @@ mod tests {
     #[test]
     fn invalid_utf8_and_backslashes_are_told_apart() {
         assert_eq!(escape(b"\xff\\xff"), "\\xff\\\\xff");
+    }
+
+    #[test]
+    fn escaping_the_rest_leaves_escaped_text_alone() {
+        for bytes in [b"a\\b\x1b\xff".as_slice(), b"\\\\", b"\\x2d"] {
+            let escaped = escape(bytes);
+            assert_eq!(escape_rest(&escaped), escaped);
+        }
+        assert_eq!(
+            escape_rest("null<16 hex>\x1b[2J\\x2d"),
+            "null<16 hex>\\x1b[2J\\x2d"
+        );
     }
 }

@@ -1,9 +1,16 @@
 //! Records decoded: bytes in, values out, nothing else.
 
+mod dentries;
+mod producers;
+
 use fslockup_ebpf::{
-    PATH_IS_BROKEN, PATH_IS_CUT, ReleaseRecord, SYSCALL_UNKNOWN, StallRecord, SyscallRecord,
-    WAS_RUNNABLE_BEFORE, WaitRecord, WalkRecord, call, kind, section, wait_how,
+    DentryRecord, NameRecord, PATH_IS_BROKEN, PATH_IS_CUT, ProducerRecord, ReleaseRecord,
+    SYSCALL_UNKNOWN, StallRecord, SyscallRecord, WAS_RUNNABLE_BEFORE, WaitRecord, WalkRecord, call,
+    kind, section, wait_how,
 };
+
+pub use dentries::{Change, DentryChange};
+pub use producers::{NameSeen, ProducerSeen};
 
 use crate::escape::until_nul;
 
@@ -51,6 +58,12 @@ pub enum Event {
     Syscall(Box<Syscall>),
     /// A walker gave a contended lock back.
     Release(Release),
+    /// A dentry changed, as `fslockup trace` asks for it.
+    Dentry(Box<DentryChange>),
+    /// A process was first seen to change the children of a directory.
+    Producer(Box<ProducerSeen>),
+    /// One of the names that a process changed.
+    Name(Box<NameSeen>),
 }
 
 /// One walk of a directory's cached children.
@@ -274,6 +287,15 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
                 at_ns: record.at_ns,
             }))
         }
+        kind::PRODUCER => Ok(Event::Producer(Box::new(producers::decode_producer(
+            &read_record(kind, bytes)?,
+        )))),
+        kind::NAME => Ok(Event::Name(Box::new(producers::decode_name(
+            &read_record(kind, bytes)?,
+        )?))),
+        kind::DENTRY => Ok(Event::Dentry(Box::new(dentries::decode_dentry(
+            &read_record(kind, bytes)?,
+        )?))),
         other => Err(DecodeError::Kind(other)),
     }
 }
@@ -293,6 +315,12 @@ unsafe impl Record for StallRecord {}
 unsafe impl Record for SyscallRecord {}
 // SAFETY: as above.
 unsafe impl Record for ReleaseRecord {}
+// SAFETY: as above.
+unsafe impl Record for ProducerRecord {}
+// SAFETY: as above.
+unsafe impl Record for NameRecord {}
+// SAFETY: as above.
+unsafe impl Record for DentryRecord {}
 
 fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     // Longer is allowed: the ring buffer pads to 8 bytes.
@@ -308,7 +336,6 @@ fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
 }
 
 fn decode_walk(record: WalkRecord) -> Walk {
-    let is_broken = record.path_flags & PATH_IS_BROKEN != 0;
     let has_ended = record.end_ns != 0;
     let address = |address: u64| (address != 0).then_some(address);
     Walk {
@@ -327,11 +354,7 @@ fn decode_walk(record: WalkRecord) -> Walk {
         end_cpu: has_ended.then_some(record.end_cpu),
         comm: until_nul(&record.comm).to_vec(),
         fstype: until_nul(&record.fstype).to_vec(),
-        path: if is_broken {
-            None
-        } else {
-            decode_path(&record)
-        },
+        path: decode_path(&record.path, record.path_len, record.path_flags),
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
     }
 }
@@ -419,8 +442,11 @@ fn decode_syscall(record: &SyscallRecord) -> Result<Syscall, DecodeError> {
 }
 
 /// The components stand from the leaf upwards; a length that runs over the end makes it none.
-fn decode_path(record: &WalkRecord) -> Option<Vec<Vec<u8>>> {
-    let mut rest = record.path.get(..usize::from(record.path_len))?;
+fn decode_path(path: &[u8], len: u16, flags: u16) -> Option<Vec<Vec<u8>>> {
+    if flags & PATH_IS_BROKEN != 0 {
+        return None;
+    }
+    let mut rest = path.get(..usize::from(len))?;
     let mut names = Vec::new();
     while let Some((len, tail)) = rest.split_first() {
         let (name, tail) = tail.split_at_checked(usize::from(*len))?;

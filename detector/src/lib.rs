@@ -5,23 +5,29 @@
 
 #[cfg(feature = "probes")]
 pub mod attach;
+pub mod census;
 pub mod cli;
 #[cfg(feature = "probes")]
 mod clock;
 #[cfg(feature = "probes")]
 pub mod commands;
 mod correlate;
+pub mod danger;
 pub mod escape;
 pub mod event;
 pub mod facts;
 pub mod frame;
 pub mod incident;
+pub mod marks;
 mod mounts;
 pub mod output;
 pub mod pipeline;
 pub mod plan;
+pub mod predict;
 pub mod probes;
+pub mod producers;
 pub mod recording;
 pub mod report;
 #[cfg(test)]
 mod testing;
+pub mod top;

@@ -26,6 +26,13 @@ impl Mounts {
         }
     }
 
+    /// Where something is mounted, each once.
+    pub fn points(&self) -> impl Iterator<Item = Vec<u8>> {
+        let points: std::collections::BTreeSet<_> =
+            self.mounts.iter().map(|mount| &mount.mount_point).collect();
+        points.into_iter().cloned()
+    }
+
     /// The path of a directory as the host sees it, from its names inside its file system. Where
     /// a file system is mounted more than once, the mount of its root counts, then the one that
     /// shows the most of the path. None where no mount shows it.
@@ -46,6 +53,17 @@ impl Mounts {
         let path = [point, rest].concat();
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
+}
+
+/// The device of one mount, by its id in the text of `/proc/self/mountinfo`.
+#[must_use]
+pub fn device_of_mount(mountinfo: &[u8], id: u64) -> Option<u32> {
+    let id = format!("{id} ");
+    mountinfo
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.starts_with(id.as_bytes()))
+        .and_then(parse_line)
+        .map(|mount| mount.dev)
 }
 
 /// `prefix/a/b`, with `/` alone for the root.
@@ -81,7 +99,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
 }
 
 /// Space, tab, newline and backslash are given as `\` and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -154,5 +172,12 @@ mod tests {
     #[test]
     fn an_unknown_device_has_no_path() {
         assert_eq!(resolve(7, &["x"]), None);
+    }
+
+    #[test]
+    fn a_mount_is_found_by_its_id() {
+        assert_eq!(device_of_mount(TABLE, 30), Some(259 << 20));
+        assert_eq!(device_of_mount(TABLE, 3), None);
+        assert_eq!(device_of_mount(b"5 1 x / / rw", 5), None);
     }
 }

@@ -1,5 +1,9 @@
 //! The one table of everything `fslockup` attaches to.
 
+mod trace;
+
+pub use trace::TRACE_PROBES;
+
 /// One question to the kernel with the ways to ask it.
 #[derive(Debug)]
 pub struct Probe {
@@ -52,6 +56,10 @@ pub enum Kind {
     Function,
     /// A function on which a breakpoint is not to be put: it would cost too much.
     HotFunction,
+    /// The entry of a function on which a breakpoint is not to be put.
+    HotEntry,
+    /// The entry of a function; a breakpoint does where that can't be had.
+    Entry,
     /// A tracepoint with BTF.
     Tracepoint,
 }
@@ -72,7 +80,7 @@ pub enum Takes {
 pub struct Point {
     /// Its symbol.
     pub name: &'static str,
-    /// The program; for a function, what its programs' names begin with.
+    /// The program; for a function with entry and exit, what its programs' names begin with.
     pub program: &'static str,
     /// Where it comes from: the kernel commit that made or renamed it.
     pub origin: &'static str,
@@ -87,6 +95,8 @@ pub const WALKER_UNFIXED: &str = "__fsnotify_update_child_dentry_flags";
 
 /// The name of the probe of walks.
 pub const WALK: &str = "walk";
+/// What the names of the probes of producers begin with.
+pub const PRODUCERS: &str = "producers-";
 /// The name of the probe of stalls: the one that looks at context switches.
 pub const STALL: &str = "stall";
 
@@ -111,6 +121,44 @@ const CONTENTION: &[Point] = &[
         "16edd9b511a1 (\"locking: Add lock contention tracepoints\"), 5.19",
     ),
 ];
+
+/// What every probe of producers reads of a dentry and of its parent.
+const OF_DENTRIES: &[&str] = &[
+    "dentry.d_parent",
+    "dentry.d_inode",
+    "dentry.d_lockref.count",
+    "dentry.d_hash.pprev",
+    "dentry.d_seq.seqcount.sequence",
+    "inode.i_ino",
+    "inode.i_sb",
+    "super_block.s_dev",
+];
+
+const fn producers(
+    name: &'static str,
+    question: &'static str,
+    ways: &'static [Way],
+    lost_without: &'static str,
+) -> Probe {
+    Probe {
+        name,
+        question,
+        when: When::Always,
+        ways,
+        fields: OF_DENTRIES,
+        is_required: false,
+        lost_without,
+    }
+}
+
+const fn entries(points: &'static [Point], takes: Takes) -> Way {
+    Way {
+        kind: Kind::HotEntry,
+        points,
+        takes,
+        lost: "",
+    }
+}
 
 /// All probes, in the order in which they are attached.
 pub const PROBES: &[Probe] = &[
@@ -297,13 +345,111 @@ pub const PROBES: &[Probe] = &[
         is_required: false,
         lost_without: "the exact end of a hold: it is derived from the walk's end",
     },
+    producers(
+        "producers-spliced",
+        "Who looks up names, as most file systems do it: negative or positive?",
+        // The second one jumps to the first where there are both: one of them sees each lookup once.
+        &[entries(
+            &[
+                point(
+                    "d_splice_alias_ops",
+                    "produce_splice",
+                    "\"new helper: d_splice_alias_ops()\" (2025): d_splice_alias jumps to it, and proc calls it",
+                ),
+                point(
+                    "d_splice_alias",
+                    "produce_splice",
+                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
+                ),
+            ],
+            Takes::One,
+        )],
+        "dentries made by lookups, on most file systems",
+    ),
+    producers(
+        "producers-added",
+        "Who looks up names, as the other file systems do it: negative or positive?",
+        &[entries(
+            &[point(
+                "d_add",
+                "produce_add",
+                "1da177e4c3f4 (Linux 2.6.12-rc2)",
+            )],
+            Takes::One,
+        )],
+        "dentries made by lookups on tmpfs before 7.x, and on some network file systems",
+    ),
+    producers(
+        "producers-filled",
+        "Who creates something under a name that was negative?",
+        &[entries(
+            &[
+                point(
+                    "d_instantiate",
+                    "produce_inst",
+                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
+                ),
+                point(
+                    "d_instantiate_new",
+                    "produce_new",
+                    "1e2e547a93a0 (\"do d_instantiate/unlock_new_inode combinations safely\"), 4.17",
+                ),
+                point(
+                    "d_make_persistent",
+                    "produce_persist",
+                    "bacdf1d70bbe (\"primitives for maintaining persisitency\"), 7.x: tmpfs and its like",
+                ),
+            ],
+            Takes::Some,
+        )],
+        "dentries that turn positive: files created under a name count as negative ones",
+    ),
+    producers(
+        "producers-emptied",
+        "Who deletes, and leaves a negative dentry?",
+        &[entries(
+            &[point(
+                "d_delete",
+                "produce_delete",
+                "1da177e4c3f4 (Linux 2.6.12-rc2)",
+            )],
+            Takes::One,
+        )],
+        "dentries that turn negative: unlink, rmdir",
+    ),
+    producers(
+        "producers-removed",
+        "Who takes dentries out of the cache?",
+        &[entries(
+            &[
+                point(
+                    "__dentry_kill",
+                    "produce_kill",
+                    "e55fd011549e (\"split dentry_kill()\"), 3.16",
+                ),
+                point(
+                    "dentry_kill",
+                    "produce_try_kill",
+                    "7.x, in place of __dentry_kill",
+                ),
+            ],
+            Takes::One,
+        )],
+        "dentries that leave the cache",
+    ),
 ];
 
+fn probes() -> impl Iterator<Item = &'static Probe> {
+    PROBES.iter().chain(TRACE_PROBES)
+}
+
+fn points_of(probe: &'static Probe) -> impl Iterator<Item = (Kind, &'static Point)> {
+    let of_way = |way: &'static Way| way.points.iter().map(|point| (way.kind, point));
+    probe.ways.iter().flat_map(of_way)
+}
+
 fn points() -> impl Iterator<Item = (Kind, &'static Point)> {
-    PROBES
-        .iter()
-        .flat_map(|probe| probe.ways)
-        .flat_map(|way| way.points.iter().map(|point| (way.kind, point)))
+    probes().flat_map(points_of)
 }
 
 /// Names of all functions in the table.
@@ -322,11 +468,14 @@ pub fn tracepoint_names() -> impl Iterator<Item = &'static str> {
         .map(|(_, point)| point.name)
 }
 
-/// The program for a function, a part of one, or a tracepoint.
+/// How a probe sits on a function, a part of one, or a tracepoint, and the program there. The probes of
+/// `run` and of `trace` share functions.
 #[must_use]
-pub fn program(symbol: &str) -> Option<&'static str> {
+pub fn program(probe: &str, symbol: &str) -> Option<(Kind, &'static str)> {
     let (whole, _) = symbol.split_once('.').unwrap_or((symbol, ""));
-    points()
+    probes()
+        .filter(|known| known.name == probe)
+        .flat_map(points_of)
         .find(|(_, point)| point.name == whole)
-        .map(|(_, point)| point.program)
+        .map(|(kind, point)| (kind, point.program))
 }

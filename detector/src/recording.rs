@@ -23,6 +23,8 @@ mod kind {
     pub const WAITING: u8 = 7;
     pub const KERNEL_LOG: u8 = 8;
     pub const TICK: u8 = 9;
+    pub const IDENTITY: u8 = 10;
+    pub const CHILDREN: u8 = 11;
 }
 
 /// Why a recording can't be read to its end.
@@ -116,6 +118,13 @@ impl<W: Write> Writer<W> {
                 let payload = [now_ns.to_le_bytes(), lost_count.to_le_bytes()].concat();
                 frame::write(&mut self.to, kind::TICK, &payload)?;
             }
+            Input::Identity { pid, identity } => {
+                let payload = serde_json::to_vec(&(pid, identity))?;
+                frame::write(&mut self.to, kind::IDENTITY, &payload)?;
+            }
+            Input::Children(children) => {
+                frame::write(&mut self.to, kind::CHILDREN, &serde_json::to_vec(children)?)?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -195,6 +204,11 @@ impl<R: Read> Reader<R> {
                 Input::Tick { now_ns, lost_count }
             }
             kind::MOUNTS => Input::Mounts(frame.payload),
+            kind::IDENTITY => {
+                let (pid, identity) = json("identity", &frame.payload)?;
+                Input::Identity { pid, identity }
+            }
+            kind::CHILDREN => Input::Children(json("children", &frame.payload)?),
             kind::END => {
                 self.has_ended = true;
                 Input::End(json("end", &frame.payload)?)
@@ -230,7 +244,8 @@ mod tests {
     use crate::{
         event::tests::{bytes, record},
         facts::tests::facts_with,
-        pipeline::{Counts, Symbol, WaitingNow},
+        pipeline::{Children, Counts, Symbol, WaitingNow},
+        producers::Identity,
         report::AttachReport,
     };
 
@@ -289,6 +304,19 @@ mod tests {
                 read_ns: 13,
                 line: Vec::new(),
             },
+            Input::Identity {
+                pid: 7,
+                identity: Identity {
+                    comm: b"\xff\x1b".to_vec(),
+                    unit: Some("a.service".to_owned()),
+                    ..Identity::default()
+                },
+            },
+            Input::Children(Box::new(Children {
+                ino: u64::MAX,
+                degraded: vec!["x".to_owned()],
+                ..Children::default()
+            })),
             Input::Tick {
                 now_ns: 14,
                 lost_count: u64::MAX,

@@ -36,6 +36,9 @@ pub fn directory(number: u64) -> Directory {
     }
 }
 
+/// The device that they are on.
+pub const DEV: u32 = 259 << 20;
+
 /// A lock that is nobody's business.
 pub const OTHER_LOCK: u64 = 0xffff_8880_dead_0000;
 

@@ -74,6 +74,13 @@ fn type_information_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_census_wants_a_directory() {
+    assert!(mistake(&["census"]).contains("DIR"));
+    assert!(mistake(&["census", "--deadline", "10", "/"]).contains("--deadline"));
+    assert!(mistake(&["census", "--btf", "/nowhere/btf", "/"]).contains("/nowhere/btf: "));
+}
+
+#[test]
 fn a_recording_that_is_not_there_or_none_is_named() {
     assert!(mistake(&["replay", "/nowhere/recording"]).contains("/nowhere/recording: "));
     assert!(replay_mistake(b"").contains("the recording is cut"));
@@ -132,4 +139,14 @@ fn a_reader_that_goes_away_is_no_error() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn what_cannot_be_traced_is_named() {
+    assert!(mistake(&["trace", "--dir", "/nowhere/dir"]).starts_with("fslockup: /nowhere/dir: "));
+    assert!(mistake(&["trace", "--dir", "/proc/version"]).contains("/proc/version: "));
+    for bad in ["0", "-1", "many", "5/m"] {
+        assert!(mistake(&["trace", "--rate", bad]).contains("--rate"));
+    }
+    assert!(mistake(&["trace", "--comm", "longer-than-15-bytes"]).contains("--comm"));
 }

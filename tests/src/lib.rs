@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod background;
+pub mod names;
 pub mod task;
 pub mod workload;
 

@@ -123,6 +123,10 @@ pub struct RunArgs {
     /// Where results go: results.json, junit.xml, summary.md, and the logs of each guest.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Run what did not pass once more, each alone in a fresh guest, where no more than N did not.
+    /// What passes then is reported as flaky, with its first failure and that one's files.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub repeat_failed: usize,
     /// Accelerator and files.
     #[command(flatten)]
     pub accel: AccelArgs,
@@ -153,6 +157,9 @@ pub struct GuestArgs {
     /// A word for the kernel's command line; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub kernel_arg: Vec<String>,
+    /// A kernel module to load; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub module: Vec<String>,
     /// Copy a file or directory into the guest; may be repeated.
     #[arg(long, value_name = "HOST:GUEST", value_parser = parse_copy)]
     pub copy: Vec<(PathBuf, String)>,

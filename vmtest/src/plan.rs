@@ -93,6 +93,7 @@ mod tests {
             memory_mib: 1024,
             disk: None,
             kernel_args: Vec::new(),
+            modules: Vec::new(),
             is_shared,
             time_limit_s: 60,
             expects: Vec::new(),

@@ -53,6 +53,9 @@ pub struct Scenario {
     /// More words for the kernel's command line.
     #[serde(default)]
     pub kernel_args: Vec<String>,
+    /// Kernel modules that it needs, by name.
+    #[serde(default)]
+    pub modules: Vec<String>,
     /// Whether it may run in one boot with others of equal needs.
     #[serde(default)]
     pub is_shared: bool,
@@ -99,6 +102,7 @@ impl Scenario {
             memory_mib: self.memory_mib,
             disk: self.disk.clone(),
             kernel_args: self.kernel_args.clone(),
+            modules: self.modules.clone(),
         }
     }
 

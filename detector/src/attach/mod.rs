@@ -1,6 +1,9 @@
 //! Acts on a plan: loads the programs and attaches them. The only file that talks to aya's loader.
 
+pub mod census;
+mod producers;
 mod reasons;
+mod trace;
 
 use std::{
     os::fd::{AsFd as _, AsRawFd as _},
@@ -9,18 +12,21 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
-use fslockup_ebpf::{CpuState, Offsets, Waiting, WalkRecord, slot};
+use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+
+pub use producers::{PRODUCERS_MAX, ProducerMaps};
+pub use trace::{TraceCounts, Tracing, attach_trace};
 
 use reasons::{chain, hint, kprobe_hint, reason};
 
 use crate::{
     facts::{self, Answer, Capability, Facts},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
-    probes,
+    probes::{self, Kind},
     report::{AttachReport, AttachedProbe, Refused},
 };
 
@@ -45,6 +51,9 @@ pub struct Thresholds {
     pub wait_ns: u64,
     /// Stalls.
     pub stall_ns: u64,
+    /// Changes in a directory with fewer references than this are not counted: it has fewer cached
+    /// children, and each of them holds one reference.
+    pub producer_children_min: u32,
 }
 
 impl Thresholds {
@@ -53,6 +62,7 @@ impl Thresholds {
         walk_ns: u64::MAX,
         wait_ns: u64::MAX,
         stall_ns: u64::MAX,
+        producer_children_min: u32::MAX,
     };
 }
 
@@ -103,6 +113,8 @@ pub struct Attached {
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
     /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
+    /// What each process did in each directory.
+    pub producers: ProducerMaps,
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
@@ -113,6 +125,8 @@ pub struct Attached {
 pub struct Skipped {
     /// Of the programs for waits.
     pub waits_count: u64,
+    /// Of the programs for producers: each is a change of a dentry that was not counted.
+    pub changes_count: u64,
     /// Of all others.
     pub others_count: u64,
 }
@@ -127,18 +141,24 @@ impl Attached {
     pub fn skipped(&self) -> std::io::Result<Skipped> {
         let mut skipped = Skipped::default();
         for (name, program) in self.programs.programs() {
-            // Not loaded: it is not the one that was chosen.
-            let Ok(fd) = program.fd() else { continue };
-            let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-            let count = parse_skipped(&std::fs::read_to_string(fdinfo)?);
+            let count = skipped_count(program)?;
             if name.starts_with("wait_") {
                 skipped.waits_count += count;
+            } else if name.starts_with("produce_") {
+                skipped.changes_count += count;
             } else {
                 skipped.others_count += count;
             }
         }
         Ok(skipped)
     }
+}
+
+fn skipped_count(program: &Program) -> std::io::Result<u64> {
+    // Not loaded: it is not the one that was chosen.
+    let Ok(fd) = program.fd() else { return Ok(0) };
+    let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    Ok(parse_skipped(&std::fs::read_to_string(fdinfo)?))
 }
 
 fn parse_skipped(fdinfo: &str) -> u64 {
@@ -158,16 +178,59 @@ pub fn attach(
     thresholds: &Thresholds,
     ring_bytes: Option<u32>,
 ) -> Result<(Attached, RingBuf<MapData>), AttachError> {
+    let mut ebpf = load(facts, thresholds, &TraceFilter::default(), ring_bytes)?;
+    let report = attach_probes(&mut ebpf, plan, facts)?;
+    let load_error = |reason: String| load_error(facts, reason);
+    let mut take = |name: &str| {
+        ebpf.take_map(name)
+            .ok_or_else(|| load_error(format!("map {name} is not in the object")))
+    };
+    let bad_map = |error: aya::maps::MapError| load_error(chain(&error));
+    let records = RingBuf::try_from(take("RECORDS")?).map_err(bad_map)?;
+    let Map::Array(slots) = take("SLOTS")? else {
+        return Err(load_error("map SLOTS is no array".to_owned()));
+    };
+    let producers = ProducerMaps::new(
+        HashMap::try_from(take("PRODUCERS")?).map_err(bad_map)?,
+        &slots,
+        PerCpuArray::try_from(take("UNCOUNTED")?).map_err(bad_map)?,
+    )
+    .map_err(|error| load_error(format!("map SLOTS: {error}")))?;
+    let attached = Attached {
+        report,
+        walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
+        compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
+        cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
+        sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
+        producers,
+        counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
+        programs: ebpf,
+    };
+    Ok((attached, records))
+}
+
+fn load_error(facts: &Facts, reason: String) -> AttachError {
+    AttachError::Load {
+        reason,
+        hint: hint(facts),
+    }
+}
+
+/// Loads the object with its settings. Programs are loaded when they are attached.
+fn load(
+    facts: &Facts,
+    thresholds: &Thresholds,
+    filter: &TraceFilter,
+    ring_bytes: Option<u32>,
+) -> Result<Ebpf, AttachError> {
     may_load(facts)?;
     // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let load_error = |reason: String| AttachError::Load {
-        reason,
-        hint: hint(facts),
-    };
+    let load_error = |reason: String| load_error(facts, reason);
     let offsets = facts::to_offsets(facts);
     let cpus_count = possible_cpus().map_err(load_error)?;
     let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
+    let children_min = u64::from(thresholds.producer_children_min);
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
@@ -176,22 +239,27 @@ pub fn attach(
         .override_global("WALK_THRESHOLD_NS", &thresholds.walk_ns, true)
         .override_global("WAIT_THRESHOLD_NS", &thresholds.wait_ns, true)
         .override_global("STALL_THRESHOLD_NS", &thresholds.stall_ns, true)
+        .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
+        .override_global("TRACE_FILTER", words(filter), true)
         .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
     if let Some(bytes) = ring_bytes {
         loader.map_max_entries("RECORDS", bytes);
     }
-    let mut ebpf = loader
+    loader
         .load(OBJECT)
-        .map_err(|error| load_error(chain(&error)))?;
+        .map_err(|error| load_error(chain(&error)))
+}
+
+fn attach_probes(ebpf: &mut Ebpf, plan: &Plan, facts: &Facts) -> Result<AttachReport, AttachError> {
     let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
-        .map_err(|error| load_error(chain(&error)))?;
+        .map_err(|error| load_error(facts, chain(&error)))?;
 
     let mut report = AttachReport {
         probes: Vec::new(),
         missing: plan.missing.clone(),
     };
     for planned in &plan.probes {
-        match attach_probe(&mut ebpf, &kernel_btf, planned) {
+        match attach_probe(ebpf, &kernel_btf, planned) {
             Ok(attached) => report.probes.push(attached),
             Err(refused) if planned.is_required => {
                 let tried = refused.iter().map(|refused| &refused.target);
@@ -209,22 +277,7 @@ pub fn attach(
             }),
         }
     }
-    let mut take = |name: &str| {
-        ebpf.take_map(name)
-            .ok_or_else(|| load_error(format!("map {name} is not in the object")))
-    };
-    let bad_map = |error: aya::maps::MapError| load_error(chain(&error));
-    let records = RingBuf::try_from(take("RECORDS")?).map_err(bad_map)?;
-    let attached = Attached {
-        report,
-        walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
-        compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
-        cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
-        sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,
-        counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
-        programs: ebpf,
-    };
-    Ok((attached, records))
+    Ok(report)
 }
 
 /// CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON (capabilities(7)): asked first, because the kernel's
@@ -241,9 +294,19 @@ fn may_load(facts: &Facts) -> Result<(), AttachError> {
     Err(AttachError::Capabilities(missing))
 }
 
-fn words(offsets: &Offsets) -> &[u8] {
-    // SAFETY: `Offsets` is `repr(C)` and made of `u32` only, so it has no padding.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(offsets).cast(), size_of::<Offsets>()) }
+/// What a setting can be that is made of several numbers.
+///
+/// # Safety
+/// The type is `repr(C)` and made of integers of one size only, so it has no padding.
+unsafe trait Words {}
+// SAFETY: `u32` only.
+unsafe impl Words for Offsets {}
+// SAFETY: `u64` only.
+unsafe impl Words for TraceFilter {}
+
+fn words<T: Words>(setting: &T) -> &[u8] {
+    // SAFETY: no padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(setting).cast(), size_of::<T>()) }
 }
 
 /// CPU numbers that this machine can ever have, online or not.
@@ -260,7 +323,7 @@ fn attach_probe(
     let mut refused = Vec::new();
     let mut taken = None;
     for choice in &planned.choices {
-        match attach_choice(ebpf, kernel_btf, choice) {
+        match attach_choice(ebpf, kernel_btf, &planned.probe, choice) {
             Ok(()) => {
                 taken = Some(choice);
                 break;
@@ -281,7 +344,7 @@ fn attach_probe(
     // One pair of programs is there for parts; no kernel was seen with more than one part.
     for (index, part) in planned.parts.iter().enumerate() {
         let outcome = if index == 0 {
-            attach_target(ebpf, kernel_btf, part).map_err(|error| reason(&error))
+            attach_target(ebpf, kernel_btf, &planned.probe, part).map_err(|error| reason(&error))
         } else {
             Err("more than one part".to_owned())
         };
@@ -305,11 +368,16 @@ fn attach_probe(
 }
 
 /// Attaches all targets of a choice, or none.
-fn attach_choice(ebpf: &mut Ebpf, kernel_btf: &Btf, choice: &Choice) -> Result<(), Refused> {
+fn attach_choice(
+    ebpf: &mut Ebpf,
+    kernel_btf: &Btf,
+    probe: &str,
+    choice: &Choice,
+) -> Result<(), Refused> {
     for (index, target) in choice.targets.iter().enumerate() {
-        if let Err(error) = attach_target(ebpf, kernel_btf, target) {
+        if let Err(error) = attach_target(ebpf, kernel_btf, probe, target) {
             for attached in &choice.targets[..index] {
-                detach(ebpf, attached);
+                detach(ebpf, probe, attached);
             }
             return Err(Refused {
                 target: target.clone(),
@@ -322,14 +390,19 @@ fn attach_choice(ebpf: &mut Ebpf, kernel_btf: &Btf, choice: &Choice) -> Result<(
 
 /// The programs of a target in the order in which they are attached. The exit comes first: an exit
 /// without an entry is counted, while an entry without an exit would look like a walk that never ends.
-fn programs(target: &Target) -> Vec<String> {
-    let program = probes::program(&target.function).unwrap_or_default();
+fn programs(probe: &str, target: &Target) -> Vec<String> {
+    let Some((kind, program)) = probes::program(probe, &target.function) else {
+        return Vec::new();
+    };
     let part = if target.slot == slot::PART {
         "_part"
     } else {
         ""
     };
     match target.via {
+        Via::Fentry if kind == Kind::HotEntry => vec![program.to_owned()],
+        Via::Fentry if kind == Kind::Entry => vec![format!("{program}_fentry")],
+        Via::Kprobe if kind == Kind::Entry => vec![format!("{program}_kprobe")],
         Via::Fentry => vec![format!("{program}_fexit"), format!("{program}_fentry")],
         Via::Kprobe => vec![
             format!("{program}{part}_kretprobe"),
@@ -339,27 +412,38 @@ fn programs(target: &Target) -> Vec<String> {
     }
 }
 
-fn attach_target(ebpf: &mut Ebpf, kernel_btf: &Btf, target: &Target) -> Result<(), ProgramError> {
-    let outcome = programs(target)
+fn attach_target(
+    ebpf: &mut Ebpf,
+    kernel_btf: &Btf,
+    probe: &str,
+    target: &Target,
+) -> Result<(), ProgramError> {
+    let outcome = programs(probe, target)
         .iter()
         .try_for_each(|name| attach_one(ebpf, kernel_btf, name, &target.function));
     if outcome.is_err() {
-        detach(ebpf, target);
+        detach(ebpf, probe, target);
     }
     outcome
 }
 
-fn detach(ebpf: &mut Ebpf, target: &Target) {
-    for name in programs(target) {
-        // Not loaded is no error here: it may be the one that was refused.
-        let _ = match ebpf.program_mut(&name) {
-            Some(Program::FEntry(program)) => program.unload(),
-            Some(Program::FExit(program)) => program.unload(),
-            Some(Program::KProbe(program)) => program.unload(),
-            Some(Program::BtfTracePoint(program)) => program.unload(),
-            _ => Ok(()),
-        };
+fn detach(ebpf: &mut Ebpf, probe: &str, target: &Target) {
+    for name in programs(probe, target) {
+        if let Some(program) = ebpf.program_mut(&name) {
+            unload(program);
+        }
     }
+}
+
+/// Not loaded is no error here: it may be the one that was refused.
+fn unload(program: &mut Program) {
+    let _ = match program {
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::KProbe(program) => program.unload(),
+        Program::BtfTracePoint(program) => program.unload(),
+        _ => Ok(()),
+    };
 }
 
 fn attach_one(

@@ -2,12 +2,15 @@
 
 use std::{io, process::ExitCode};
 
-use super::{CommandError, OUTPUT, make_plan, read_facts};
+use aya::maps::{MapData, RingBuf};
+
+use super::{CommandError, OUTPUT, live::Live, make_plan, read_facts, top::Source as _};
 use crate::{
-    attach::{self, Thresholds},
+    attach::{self, Attached, Thresholds},
     cli::CheckArgs,
-    facts::DentryState,
-    output::{CheckReport, Verdict},
+    facts::{DentryState, Facts},
+    output::{CheckReport, Dangers, Verdict},
+    top::Snapshot,
 };
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
@@ -15,11 +18,23 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let plan = make_plan(&args.kernel, &facts);
     let attached = match &plan {
         Ok(plan) => attach::attach(plan, &facts, &Thresholds::NEVER, None)
-            .map(|(attached, _records)| attached.report)
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let report = CheckReport::new(facts, plan.ok(), attached, DentryState::read());
+    let (attached, dangers) = match attached {
+        Ok((attached, records)) => (
+            Ok(attached.report.clone()),
+            read_dangers(&facts, attached, records),
+        ),
+        Err(error) => (Err(error), Err("no program could be attached".to_owned())),
+    };
+    let report = CheckReport::new(
+        facts,
+        plan.ok(),
+        attached,
+        DentryState::read(),
+        Dangers::new(dangers),
+    );
     report
         .print(&mut io::stdout().lock(), args.format)
         .map_err(CommandError::io(OUTPUT))?;
@@ -31,4 +46,17 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         Verdict::Degraded => ExitCode::from(1),
         Verdict::CannotRun => ExitCode::from(2),
     })
+}
+
+/// What `top` would begin with.
+fn read_dangers(
+    facts: &Facts,
+    attached: Attached,
+    records: RingBuf<MapData>,
+) -> Result<Snapshot, String> {
+    let mut live = Live::new(facts, attached, records).map_err(|error| error.to_string())?;
+    if let Some(error) = live.census_error() {
+        return Err(error);
+    }
+    live.read().map_err(|error| error.to_string())
 }

@@ -9,7 +9,7 @@ use nix::{
 };
 
 use crate::{
-    attach::Attached,
+    attach::{Attached, ProducerMaps},
     clock,
     pipeline::{Counts, Input, WaitingNow},
     probes::STALL,
@@ -116,6 +116,11 @@ impl Maps {
         Some(bytes[..count].trim_ascii_end().to_vec())
     }
 
+    /// What each process did in each directory.
+    pub fn producers(&mut self) -> &mut ProducerMaps {
+        &mut self.attached.producers
+    }
+
     /// The counters, summed over CPUs.
     pub fn counts(&self) -> io::Result<Counts> {
         let skipped = self.attached.skipped()?;
@@ -131,12 +136,23 @@ impl Maps {
         Ok(self.counters()?.lost_count())
     }
 
+    /// Records about producers that were left out to keep half of the ring buffer for the others.
+    pub fn producers_untold_count(&self) -> io::Result<u64> {
+        self.counter(count::PRODUCERS_UNTOLD)
+    }
+
+    /// One of [`count`], summed over CPUs.
+    fn counter(&self, index: u32) -> io::Result<u64> {
+        let per_cpu = self
+            .attached
+            .counters
+            .get(&index, 0)
+            .map_err(io::Error::other)?;
+        Ok(per_cpu.iter().sum())
+    }
+
     fn counters(&self) -> io::Result<Counts> {
-        let counters = &self.attached.counters;
-        let sum = |index: u32| -> io::Result<u64> {
-            let per_cpu = counters.get(&index, 0).map_err(io::Error::other)?;
-            Ok(per_cpu.iter().sum())
-        };
+        let sum = |index| self.counter(index);
         Ok(Counts {
             end_ns: clock::monotonic_ns(),
             walks_count: sum(count::WALKS)?,

@@ -1,16 +1,26 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
+mod census;
+mod cgroups;
 mod check;
+pub mod identity;
 mod kernel_log;
+mod live;
 mod maps;
+pub mod marks;
+mod origin;
+pub mod proc;
 mod replay;
 mod run;
 mod stacks;
+mod terminal;
+pub mod top;
+mod trace;
 
 use std::process::ExitCode;
 
 use crate::{
-    attach::AttachError,
+    attach::{AttachError, census::CensusError},
     cli::{Command, KernelArgs},
     facts::{self, Facts, FactsError, Symbols},
     plan::{Plan, PlanError, Wishes, plan},
@@ -29,6 +39,17 @@ pub enum CommandError {
     /// The kernel refused.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The census program can't be loaded.
+    #[error(transparent)]
+    Census(#[from] CensusError),
+    /// A directory's children can't be counted.
+    #[error("{name}: {source}")]
+    Directory {
+        /// The directory.
+        name: String,
+        /// Why.
+        source: CensusError,
+    },
     /// A recording can't be read.
     #[error("{file}: {source}")]
     Recording {
@@ -68,7 +89,10 @@ pub fn execute(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Census(args) => census::census(args),
+        Command::Top(args) => live::run(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Trace(args) => trace::trace(args),
     };
     match outcome {
         Ok(code) => code,
@@ -85,9 +109,12 @@ fn read_facts(args: &KernelArgs) -> Result<(Facts, Symbols), CommandError> {
 }
 
 fn make_plan(args: &KernelArgs, facts: &Facts) -> Result<Plan, CommandError> {
-    let wishes = Wishes {
+    Ok(plan(facts, &wishes(args))?)
+}
+
+fn wishes(args: &KernelArgs) -> Wishes {
+    Wishes {
         force: args.force_target,
         exact_release: args.exact_release,
-    };
-    Ok(plan(facts, &wishes)?)
+    }
 }

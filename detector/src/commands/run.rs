@@ -19,12 +19,14 @@ use tokio::{
 };
 
 use super::{
-    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, read_facts, stacks::Stacks,
+    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, origin::Origins,
+    read_facts, stacks::Stacks,
 };
 use crate::{
     attach::{self, Thresholds},
     cli::RunArgs,
     clock,
+    event::{self, Event},
     output::{Printer, wants_colour},
     pipeline::{Input, Pipeline, Session, is_kernel_report},
     recording,
@@ -39,7 +41,11 @@ const TICK_PERIOD: Duration = Duration::from_millis(20);
 /// NTP slews a clock by 500 ppm at most: 5 ms in this time.
 const COMPARE_PERIOD: Duration = Duration::from_secs(10);
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// How often the counts of producers are read: so exact is the time when they were last seen.
+const COUNT_PERIOD: Duration = Duration::from_secs(2);
+
+/// The mount table (proc_pid_mountinfo(5)).
+pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let (facts, symbols) = read_facts(&args.kernel)?;
@@ -48,6 +54,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         walk_ns: nanoseconds(args.walk_threshold),
         wait_ns: nanoseconds(args.wait_threshold),
         stall_ns: nanoseconds(args.stall_threshold),
+        producer_children_min: args.producer_children_min,
     };
     // Before attaching: a file that can't be made is the cheaper mistake.
     let record = args
@@ -67,6 +74,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         wait_threshold_ns: thresholds.wait_ns,
         stall_threshold_ns: thresholds.stall_ns,
     };
+    let origins = Origins::new(&session.facts).map_err(CommandError::io("/proc"))?;
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
@@ -79,7 +87,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
-        Loop::new(args, session, Stacks::new(symbols), record)?
+        Loop::new(args, session, Stacks::new(symbols), origins, record)?
             .run(maps, records, signals, args)
             .await
     })
@@ -91,7 +99,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// Parsing the kernel's type information leaves some 25 MiB of freed heap behind, which the
 /// allocator would keep for the rest of a run of months.
-fn give_back_memory() {
+pub(super) fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) may be called at any time.
     unsafe {
@@ -100,13 +108,13 @@ fn give_back_memory() {
 }
 
 /// The signals that end a run.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+pub(super) struct Signals {
+    pub(super) interrupt: Signal,
+    pub(super) terminate: Signal,
 }
 
 impl Signals {
-    fn catch() -> io::Result<Self> {
+    pub(super) fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -121,6 +129,7 @@ struct Loop<W: Write> {
     recorder: Option<recording::Writer<File>>,
     record_name: String,
     stacks: Stacks,
+    origins: Origins,
 }
 
 impl Loop<io::Stdout> {
@@ -128,6 +137,7 @@ impl Loop<io::Stdout> {
         args: &RunArgs,
         session: Session,
         stacks: Stacks,
+        origins: Origins,
         record: Option<File>,
     ) -> Result<Self, CommandError> {
         let record_name = args
@@ -148,6 +158,7 @@ impl Loop<io::Stdout> {
             recorder,
             record_name,
             stacks,
+            origins,
         })
     }
 }
@@ -175,6 +186,8 @@ impl<W: Write> Loop<W> {
             .map_err(event_loop())?;
         let mut tick = interval(TICK_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = interval(COUNT_PERIOD);
+        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
         let end = async {
@@ -213,9 +226,11 @@ impl<W: Write> Loop<W> {
                         self.read_kernel_log(log.get_mut())?;
                     }
                     self.drain(records.get_mut())?;
+                    self.tell_children(&mut maps)?;
                     let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
                     self.feed(&Input::Tick { now_ns, lost_count })?;
                 }
+                _ = count.tick() => self.origins.update(&mut maps).map_err(CommandError::io("producers"))?,
                 _ = compare.tick() => maps.compare_clocks().map_err(CommandError::io("clocks"))?,
                 () = &mut end => break,
                 _ = signals.interrupt.recv() => break,
@@ -223,6 +238,7 @@ impl<W: Write> Loop<W> {
             }
         }
         self.drain(records.get_mut())?;
+        self.tell_children(&mut maps)?;
         let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
         Ok(ExitCode::SUCCESS)
@@ -232,10 +248,29 @@ impl<W: Write> Loop<W> {
         while let Some(record) = records.next() {
             let bytes = record.to_vec();
             drop(record);
+            let event = event::decode(&bytes);
+            match &event {
+                // Only sums of these are told, and only where they matter.
+                Ok(event) if self.origins.take(event) => continue,
+                Ok(Event::Walk(walk)) => {
+                    let (pid, identity) = (walk.pid, self.origins.walker(walk));
+                    self.feed(&Input::Identity { pid, identity })?;
+                }
+                _ => {}
+            }
             if let Some(symbols) = self.stacks.new_symbols(&bytes) {
                 self.feed(&Input::Symbols(symbols))?;
             }
             self.feed(&Input::Record(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Tells what is in the directories of the walks that will come out as incidents.
+    fn tell_children(&mut self, maps: &mut Maps) -> Result<(), CommandError> {
+        for wanted in self.pipeline.wanted() {
+            let children = self.origins.children(maps, &wanted);
+            self.feed(&Input::Children(Box::new(children)))?;
         }
         Ok(())
     }
@@ -255,6 +290,7 @@ impl<W: Write> Loop<W> {
         file.rewind()
             .and_then(|()| file.read_to_end(&mut text))
             .map_err(CommandError::io(MOUNTINFO))?;
+        self.origins.mounts(&text);
         self.feed(&Input::Mounts(text))
     }
 
@@ -287,7 +323,7 @@ async fn readable(
     }
 }
 
-fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub(super) fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: each kind of `inner` owns its file descriptor and never exchanges it.
     unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
 }

@@ -11,8 +11,10 @@ use crate::{
     escape::escape,
     event::{Syscall, Walk},
     facts::Answer,
-    incident::{Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity},
-    pipeline::{Session, WalkFinding},
+    incident::{
+        AdviceInput, Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity,
+    },
+    pipeline::{Children, Session, WalkFinding},
 };
 
 /// The system calls that leave a record when they are slow.
@@ -35,6 +37,7 @@ impl Builder<'_> {
     pub fn incident(
         &self,
         found: WalkFinding,
+        children: Option<&Children>,
         kernel_reports: Vec<Vec<u8>>,
         still_waiting_count: usize,
         lost_count: u64,
@@ -59,6 +62,16 @@ impl Builder<'_> {
         let mut holds = self.joined.holds.clone();
         holds.extend(queue_holds(&queue, self.session.wait_threshold_ns));
         let path = found.path.as_deref().map(escape);
+        let census = children.and_then(|children| children.census.clone());
+        let origin = children
+            .and_then(|children| children.origin.as_ref())
+            .map(|directory| directory.producers.clone())
+            .unwrap_or_default();
+        let mut degraded = self.degraded(&found, syscall.as_ref(), &waiters, still_waiting_count);
+        match children {
+            Some(children) => degraded.extend(children.degraded.iter().cloned()),
+            None => degraded.push("children: nobody has counted them".to_owned()),
+        }
         Incident {
             severity: severity(found.walk_ns, &impact, !kernel_reports.is_empty()),
             own_wait_ns: self
@@ -69,8 +82,17 @@ impl Builder<'_> {
                 .sum(),
             holds,
             impact,
-            advice: advice(&self.session.facts, syscall.as_ref(), path.as_deref()),
-            degraded: self.degraded(&found, syscall.as_ref(), &waiters, still_waiting_count),
+            advice: advice(&AdviceInput {
+                facts: &self.session.facts,
+                syscall: syscall.as_ref(),
+                path: path.as_deref(),
+                fstype: &walk.fstype,
+                origin: &origin,
+                census: census.as_ref(),
+            }),
+            degraded,
+            census,
+            origin,
             syscall,
             waiters,
             stalls,

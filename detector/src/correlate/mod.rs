@@ -33,7 +33,9 @@ use symbols::Symbols;
 use crate::{
     event::{Release, Stall, Wait, Walk},
     incident::Span,
-    pipeline::{Finding, RecordCounts, Session, WaiterNow, WaitingNow, WalkFinding},
+    pipeline::{
+        Children, Finding, RecordCounts, Session, WaiterNow, WaitingNow, WalkFinding, Wanted,
+    },
 };
 
 /// How long after its walk's end an incident waits for the rest of its records.
@@ -49,6 +51,8 @@ const CLOSED_MAX: usize = 1024;
 /// A walk that ended and has not come out.
 struct Open {
     found: WalkFinding,
+    /// What is in its directory, once it has been told.
+    children: Option<Children>,
     /// A record came behind its time and found it to be an incident: it waits for a tick.
     is_incident: bool,
 }
@@ -80,6 +84,7 @@ impl Correlator {
         let end_ns = span(&found.walk).end_ns;
         self.open.push(Open {
             found,
+            children: None,
             is_incident: false,
         });
         // Out of order by no more than a moment, so nearly sorted already.
@@ -159,6 +164,36 @@ impl Correlator {
             || !self.syscalls_without_open_walk(None).is_empty()
     }
 
+    /// The directories of open incidents whose children have not been told, each once.
+    pub fn wanted(&self, session: &Session) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for open in &self.open {
+            let walk = &open.found.walk;
+            let is_known = |one: &Wanted| (one.dev, one.ino) == (walk.dev, walk.ino);
+            if open.children.is_none()
+                && !wanted.iter().any(is_known)
+                && self.is_incident(session, open)
+            {
+                wanted.push(Wanted {
+                    dev: walk.dev,
+                    ino: walk.ino,
+                    d_lock_addr: walk.d_lock_addr,
+                });
+            }
+        }
+        wanted
+    }
+
+    /// What is in a directory: of every open walk over it that has not been told.
+    pub fn children(&mut self, children: &Children) {
+        for open in &mut self.open {
+            let walk = &open.found.walk;
+            if (walk.dev, walk.ino) == (children.dev, children.ino) && open.children.is_none() {
+                open.children = Some(children.clone());
+            }
+        }
+    }
+
     /// Time passed: what is complete by now comes out.
     pub fn tick(&mut self, session: &Session, now_ns: u64, lost_count: u64) -> Vec<Finding> {
         self.come_out_until(session, Some(now_ns), lost_count)
@@ -205,7 +240,9 @@ impl Correlator {
 
     /// The incident of the walk at a place, which is no longer open then.
     fn come_out(&mut self, session: &Session, place: usize, lost_count: u64) -> Finding {
-        let found = &self.open[place].found;
+        let Open {
+            found, children, ..
+        } = &self.open[place];
         let joined = Joined::of(session, &found.walk, &self.records);
         let reports = self.reports_of(session, place, &joined);
         let incident = build::Builder {
@@ -216,6 +253,7 @@ impl Correlator {
         }
         .incident(
             found.clone(),
+            children.as_ref(),
             reports
                 .iter()
                 .map(|(at, _)| self.log.reports[*at].text.clone())

@@ -270,6 +270,7 @@ impl Story {
                 Event::Stall(stall) => told.stalls.push(*stall),
                 Event::Syscall(syscall) => told.syscalls.push(*syscall),
                 Event::Release(release) => told.releases.push(release),
+                Event::Producer(_) | Event::Name(_) | Event::Dentry(_) => {}
             }
         }
         told

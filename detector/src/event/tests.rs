@@ -1,6 +1,9 @@
 //! Each kind of record: right, cut, with values that nothing writes.
 
-use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, FSTYPE_BYTES, PATH_BYTES, STACK_DEPTH};
+use fslockup_ebpf::{
+    ARGUMENT_BYTES, COMM_BYTES, FSTYPE_BYTES, NAME_ROOM, PATH_BYTES, ProducerKey, STACK_DEPTH,
+    change,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 use super::*;
@@ -54,13 +57,53 @@ fn a_record_decodes_to_what_was_written() {
     assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
 }
 
-fn all_kinds() -> [Vec<u8>; 5] {
+/// The first change of process 41 in `/var/spool`.
+pub fn producer_record() -> ProducerRecord {
+    ProducerRecord {
+        kind: kind::PRODUCER,
+        tid: 42,
+        at_ns: 1_000_000_000,
+        key: ProducerKey {
+            ino: 1234,
+            dev: 259 << 20,
+            pid: 41,
+        },
+        cgroup_id: 7,
+        dentry_addr: 0xffff_8880_0000_3000,
+        exe_dev: 8 << 20 | 1,
+        path_len: 10,
+        path_flags: 0,
+        exe_len: 8,
+        exe_flags: PATH_IS_CUT,
+        padding: 0,
+        comm: padded::<COMM_BYTES>(b"storm"),
+        fstype: padded::<FSTYPE_BYTES>(b"ext4"),
+        path: padded::<PATH_BYTES>(b"\x05spool\x03var"),
+        exe: padded::<PATH_BYTES>(b"\x03sh\n\x03bin"),
+    }
+}
+
+/// A name that it looked up.
+pub fn name_record() -> NameRecord {
+    NameRecord {
+        kind: kind::NAME,
+        change: change::MADE_NEGATIVE,
+        key: producer_record().key,
+        name_len: 5,
+        padding: 0,
+        name: padded::<NAME_ROOM>(b"nu\0l\xffleft over"),
+    }
+}
+
+fn all_kinds() -> [Vec<u8>; 7] {
     [
         bytes(&record()),
         bytes(&testing::wait(0xa1, 10, 1, 1_000, 1_100)),
         bytes(&testing::stall(30, 2, 10, (1_000, 1_100), (1_010, 1_110))),
         bytes(&testing::syscall(42, 1_000, 1_100)),
         bytes(&testing::release(42, 0xa1, 1_100)),
+        bytes(&producer_record()),
+        bytes(&name_record()),
     ]
 }
 
@@ -179,6 +222,42 @@ fn a_release_decodes_to_what_was_written() {
 }
 
 #[test]
+fn a_producer_decodes_to_what_was_written() {
+    let decoded = |record: &ProducerRecord| match decode(&bytes(record)) {
+        Ok(Event::Producer(seen)) => seen,
+        other => panic!("a producer, not {other:?}"),
+    };
+    let seen = decoded(&producer_record());
+    assert_eq!((seen.key.pid, seen.tid, seen.key.ino), (41, 42, 1234));
+    assert_eq!(seen.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
+    assert!(!seen.is_path_cut);
+    assert_eq!(seen.exe_dev, Some(8 << 20 | 1));
+    assert_eq!(seen.exe, Some(vec![b"bin".to_vec(), b"sh\n".to_vec()]));
+    assert!(seen.is_exe_cut);
+    let kernel_thread = ProducerRecord {
+        exe_dev: 0,
+        exe_len: 0,
+        exe_flags: PATH_IS_BROKEN,
+        path_len: u16::MAX,
+        ..producer_record()
+    };
+    let seen = decoded(&kernel_thread);
+    assert_eq!((seen.exe_dev, seen.exe, seen.path), (None, None, None));
+}
+
+#[test]
+fn a_name_decodes_to_what_was_written() {
+    let Ok(Event::Name(seen)) = decode(&bytes(&name_record())) else {
+        panic!("a name")
+    };
+    assert_eq!(seen.name, b"nu\0l\xff");
+    assert_eq!(
+        (seen.change, seen.key),
+        (change::MADE_NEGATIVE, producer_record().key)
+    );
+}
+
+#[test]
 fn values_that_nothing_writes_are_errors() {
     let value = |kind, field, value| Err(DecodeError::Value { kind, field, value });
     for behind in [0, 3, u32::MAX] {
@@ -194,6 +273,21 @@ fn values_that_nothing_writes_are_errors() {
             ..testing::syscall(42, 1_000, 1_100)
         };
         assert_eq!(decode(&bytes(&syscall)), value(kind::SYSCALL, "call", call));
+    }
+    for change in [6, u32::MAX] {
+        let name = NameRecord {
+            change,
+            ..name_record()
+        };
+        assert_eq!(decode(&bytes(&name)), value(kind::NAME, "change", change));
+    }
+    for name_len in [257, u32::MAX] {
+        let name = NameRecord {
+            name_len,
+            ..name_record()
+        };
+        let error = value(kind::NAME, "name_len", name_len);
+        assert_eq!(decode(&bytes(&name)), error);
     }
     for how in [0, 3, u32::MAX] {
         let wait = WaitRecord {

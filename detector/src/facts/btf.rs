@@ -99,6 +99,23 @@ impl Types {
         )
     }
 
+    /// The value of an enumerator.
+    pub fn enumerator(&self, enumeration: &str, enumerator: &str) -> Option<u32> {
+        self.named(enumeration)
+            .iter()
+            .filter_map(|found| match found {
+                Type::Enum(found) => Some(found),
+                _ => None,
+            })
+            .flat_map(|found| &found.members)
+            .find(|member| {
+                self.btf
+                    .resolve_name(*member)
+                    .is_ok_and(|name| name == enumerator)
+            })
+            .map(|member| member.val())
+    }
+
     /// Size of a struct in bytes.
     pub fn struct_bytes(&self, name: &str) -> Option<u32> {
         self.structs(name)

@@ -1,11 +1,17 @@
 //! What is true of this kernel. No opinions: `plan` decides, `attach` acts.
 
 mod btf;
+mod cgroup;
 mod kallsyms;
 mod offsets;
+pub mod sysctls;
 mod system;
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +20,7 @@ use crate::probes;
 pub use btf::BtfFacts;
 pub use kallsyms::Symbols;
 pub use offsets::{missing as missing_offsets, to_offsets};
+pub use sysctls::Sysctl;
 pub use system::{Capability, DentryState, KERNEL_LOG};
 
 /// Where the kernel's own type information is.
@@ -96,6 +103,15 @@ pub struct Facts {
     /// The symbol table shows addresses to this process (`kernel.kptr_restrict`).
     #[serde(default = "unknown")]
     pub has_symbol_addresses: Answer,
+    /// Settings that bear on the dentry cache or on watches, by their sysctl(8) name.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, Sysctl>,
+    /// Where the root of the version 2 cgroup hierarchy is mounted; null where it isn't.
+    #[serde(default)]
+    pub cgroup_root: Option<String>,
+    /// The memory of one cgroup can be reclaimed alone (`memory.reclaim`).
+    #[serde(default = "unknown")]
+    pub has_memory_reclaim: Answer,
 }
 
 /// For recordings made before a fact was looked for.
@@ -124,8 +140,8 @@ pub enum FactsError {
     },
 }
 
-fn btf_hint(path: &std::path::Path) -> &'static str {
-    if path == std::path::Path::new(KERNEL_BTF) {
+fn btf_hint(path: &Path) -> &'static str {
+    if path == Path::new(KERNEL_BTF) {
         " (this kernel shows no type information; give that of the very same build with --btf FILE)"
     } else {
         ""
@@ -138,12 +154,24 @@ fn btf_hint(path: &std::path::Path) -> &'static str {
 /// # Errors
 /// When there is no type information, which everything else rests on.
 pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
+    let symbols = Symbols::read();
+    Ok((read_with(btf_file, &symbols)?, symbols))
+}
+
+/// Reads all facts but those of the symbol table, for what only looks at data.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_types(btf_file: Option<PathBuf>) -> Result<Facts, FactsError> {
+    read_with(btf_file, &Symbols::unread())
+}
+
+fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
     let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
         path: path.clone(),
         source,
     })?;
-    let symbols = Symbols::read();
     let functions = probes::function_names()
         .map(|name| {
             let facts = FunctionFacts {
@@ -158,7 +186,8 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         .map(|name| (name.to_owned(), Answer::of(btf.has_tracepoint(name))))
         .collect();
     let uname = system::uname()?;
-    let facts = Facts {
+    let cgroup_root = cgroup::root();
+    Ok(Facts {
         host: uname.host,
         kernel_release: uname.release,
         kernel_version: uname.version,
@@ -175,8 +204,10 @@ pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
         btf: btf.into_facts(&path),
-    };
-    Ok((facts, symbols))
+        sysctls: sysctls::read(Path::new("/proc/sys")),
+        has_memory_reclaim: cgroup::has_memory_reclaim(cgroup_root.as_deref()),
+        cgroup_root,
+    })
 }
 
 #[cfg(test)]
@@ -212,6 +243,9 @@ pub(crate) mod tests {
             spinlocks_sleep: Answer::No,
             may_read_kernel_log: Answer::Yes,
             has_symbol_addresses: Answer::Yes,
+            sysctls: BTreeMap::new(),
+            cgroup_root: Some("/sys/fs/cgroup".to_owned()),
+            has_memory_reclaim: Answer::Yes,
         }
     }
 

@@ -35,6 +35,11 @@ const FIELDS: &[Field] = fields! {
     dentry_d_name_name: "dentry" ["d_name.name"];
     dentry_d_name_len: "dentry" ["d_name.len"];
     dentry_d_lock: "dentry" ["d_lockref.lock"];
+    dentry_d_count: "dentry" ["d_lockref.count"];
+    dentry_d_inode: "dentry" ["d_inode"];
+    dentry_d_sb: "dentry" ["d_sb"];
+    dentry_d_hash_pprev: "dentry" ["d_hash.pprev"];
+    dentry_d_seq: "dentry" ["d_seq.seqcount.sequence"];
     // 7.x took the union's name away, which the search through anonymous unions finds.
     dentry_d_alias: "dentry" ["d_u.d_alias", "d_alias"];
     task_struct_pid: "task_struct" ["pid"];
@@ -43,13 +48,36 @@ const FIELDS: &[Field] = fields! {
     task_struct_pcount: "task_struct" ["sched_info.pcount"];
     task_struct_last_arrival: "task_struct" ["sched_info.last_arrival"];
     task_struct_last_queued: "task_struct" ["sched_info.last_queued"];
+    task_struct_mm: "task_struct" ["mm"];
+    mm_struct_exe_file: "mm_struct" ["exe_file"];
+    file_dentry: "file" ["f_path.dentry"];
     task_struct_stack: "task_struct" ["stack"];
     pt_regs_orig_ax: "pt_regs" ["orig_ax"];
     pt_regs_si: "pt_regs" ["si"];
     pt_regs_dx: "pt_regs" ["dx"];
+    // da549bdd15c2 (6.8) made the list of children an hlist, with other names.
+    dentry_d_children: "dentry" ["d_subdirs", "d_children"];
+    dentry_d_sib: "dentry" ["d_child", "d_sib"];
+    dentry_d_flags: "dentry" ["d_flags"];
+    dentry_d_name_hash_len: "dentry" ["d_name.hash_len"];
+    task_struct_files: "task_struct" ["files"];
+    files_struct_fdt: "files_struct" ["fdt"];
+    fdtable_max_fds: "fdtable" ["max_fds"];
+    fdtable_fd: "fdtable" ["fd"];
+    file_f_path_dentry: "file" ["f_path.dentry"];
 };
 
 const PT_REGS_BYTES: &str = "pt_regs size";
+
+/// Flags of dentries in a list of children that are no children, with their values before they
+/// were an enum, which the type information shows (seen in 6.18; the values changed with it):
+/// include/linux/dcache.h.
+const NO_CHILD_FLAGS: [(&str, u32); 2] = [
+    ("DCACHE_DENTRY_CURSOR", 0x2000_0000),
+    ("DCACHE_PAR_LOOKUP", 0x1000_0000),
+];
+/// The name of these in the facts, only where the enum is there.
+const NO_CHILD: &str = "dentry_flags no child";
 
 impl Field {
     /// `struct.field` as it was in the first kernel that has it: the name in the facts.
@@ -73,6 +101,14 @@ pub fn find(types: &Types) -> BTreeMap<String, u32> {
     if let Some(bytes) = types.struct_bytes("pt_regs") {
         found.insert(PT_REGS_BYTES.to_owned(), bytes);
     }
+    let flags: Vec<_> = NO_CHILD_FLAGS
+        .iter()
+        .filter_map(|(flag, _)| types.enumerator("dentry_flags", flag))
+        .collect();
+    if flags.len() == NO_CHILD_FLAGS.len() {
+        let mask = flags.iter().fold(0, |mask, flag| mask | flag);
+        found.insert(NO_CHILD.to_owned(), mask);
+    }
     found
 }
 
@@ -88,6 +124,11 @@ pub fn to_offsets(facts: &Facts) -> Offsets {
     if let Some(bytes) = facts.offsets.get(PT_REGS_BYTES) {
         offsets.pt_regs_bytes = *bytes;
     }
+    offsets.dentry_flags_no_child = facts
+        .offsets
+        .get(NO_CHILD)
+        .copied()
+        .unwrap_or_else(|| NO_CHILD_FLAGS.iter().fold(0, |mask, (_, flag)| mask | flag));
     offsets.has_task_pt_regs = u32::from(facts.has_task_pt_regs == Answer::Yes);
     offsets
 }

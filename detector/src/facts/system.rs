@@ -122,6 +122,18 @@ impl DentryState {
         Self::parse(&fs::read_to_string("/proc/sys/fs/dentry-state").ok()?)
     }
 
+    /// How much of the cache is negative, in percent of all dentries, rounded down; none where there
+    /// are no sensible figures. The kernel sums counters of its CPUs without a lock, so a sum can be
+    /// off by a few.
+    #[must_use]
+    pub fn negative_percent(&self) -> Option<u8> {
+        let dentries = u128::try_from(self.dentries_count)
+            .ok()
+            .filter(|n| *n > 0)?;
+        let negative = u128::try_from(self.negative_count).ok()?;
+        u8::try_from((negative * 100 / dentries).min(100)).ok()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let fields: Vec<i64> = text
             .split_ascii_whitespace()
@@ -166,7 +178,16 @@ mod tests {
             (state.dentries_count, state.negative_count),
             (73_021, 40_100)
         );
+        assert_eq!(state.negative_percent(), Some(54));
         assert_eq!(DentryState::parse("1 2 3 4"), None);
         assert_eq!(DentryState::parse("1 2 x 4 5 6"), None);
+    }
+    #[test]
+    fn a_share_of_odd_figures_is_none() {
+        let share = |text| DentryState::parse(text).and_then(|state| state.negative_percent());
+        assert_eq!(share("0 0 45 0 0 0"), None);
+        assert_eq!(share("-3 0 45 0 0 0"), None);
+        assert_eq!(share("10 0 45 0 -1 0"), None);
+        assert_eq!(share("10 0 45 0 12 0"), Some(100));
     }
 }

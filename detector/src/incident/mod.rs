@@ -8,15 +8,17 @@ mod mask;
 mod severity;
 mod span;
 
-pub use advice::advice;
+pub use advice::{AdviceInput, advice};
 pub use impact::Impact;
 pub use mask::{events_on_children, mask_names};
 pub use severity::{Severity, severity};
 pub use span::Span;
 
 use crate::{
+    census::Census,
     event::{Behind, Call, Stall, Syscall, Wait},
     pipeline::WalkFinding,
+    producers::Producer,
 };
 
 /// Which lock of a walked directory.
@@ -131,6 +133,10 @@ pub struct Incident {
     pub stalls: Vec<Stalled>,
     /// Sums over all of these.
     pub impact: Impact,
+    /// The directory's children, counted right after the walk.
+    pub census: Option<Census>,
+    /// Who made them, as far as it was seen; the largest first.
+    pub origin: Vec<Producer>,
     /// Headlines of the kernel's own reports, escaped by nobody yet.
     pub kernel_reports: Vec<Vec<u8>>,
     /// What to do.

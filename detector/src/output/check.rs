@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Format, json};
+use super::{Dangers, Format, json};
 use crate::{
     escape::escape,
-    facts::{Answer, DentryState, Facts},
-    plan::{Exposure, Plan, exposure},
+    facts::{Answer, DentryState, Facts, Sysctl},
+    plan::{Exposure, Plan, Setting, exposure, settings},
     probes::PROBES,
     report::AttachReport,
 };
@@ -43,8 +43,13 @@ pub struct CheckReport {
     pub error: Option<String>,
     /// Struct fields that the kernel's type information doesn't have.
     pub missing_fields: Vec<String>,
+    /// What settings would help and what not.
+    pub settings: Vec<Setting>,
     /// The dentry cache now.
     pub dentry_state: Option<DentryState>,
+    /// The directories to be afraid of now.
+    #[serde(flatten)]
+    pub dangers: Dangers,
 }
 
 impl CheckReport {
@@ -55,6 +60,7 @@ impl CheckReport {
         plan: Option<Plan>,
         attached: Result<AttachReport, String>,
         dentry_state: Option<DentryState>,
+        dangers: Dangers,
     ) -> Self {
         let missing_fields = crate::facts::missing_offsets(&facts);
         let verdict = match &attached {
@@ -76,12 +82,14 @@ impl CheckReport {
         Self {
             verdict,
             exposure: exposure(&facts),
+            settings: settings(&facts),
             facts,
             plan,
             attached,
             error,
             missing_fields,
             dentry_state,
+            dangers,
         }
     }
 
@@ -147,46 +155,92 @@ impl CheckReport {
             writeln!(to, "no field    {field}: what it gives is left out")?;
         }
         self.probes_text(to)?;
-        let Exposure {
-            walk_on_first_watch,
-            walk_on_every_watch,
-            walk_on_removal,
-            herd,
-        } = &self.exposure;
-        writeln!(
-            to,
-            "exposure    a first watch for events on children walks them all: {}",
-            answer(walk_on_first_watch)
-        )?;
-        writeln!(
-            to,
-            "            so does every other watch and change of one: {}",
-            answer(walk_on_every_watch)
-        )?;
-        writeln!(
-            to,
-            "            so does the first access after a watch went: {}",
-            answer(walk_on_removal)
-        )?;
-        writeln!(
-            to,
-            "            and that on many CPUs in turn (herd): {}",
-            answer(herd)
-        )?;
-        match &self.dentry_state {
-            Some(state) => writeln!(
-                to,
-                "dentries    {} cached, {} unused, {} of them negative",
-                state.dentries_count, state.unused_count, state.negative_count
-            )?,
-            None => writeln!(to, "dentries    could not tell")?,
-        }
+        self.exposure_text(to)?;
+        self.dangers.text(to)?;
+        self.cache_text(to)?;
         let verdict = match self.verdict {
             Verdict::Full => "full: everything can be seen",
             Verdict::Degraded => "degraded: works, with the losses named above",
             Verdict::CannotRun => "cannot run",
         };
         writeln!(to, "verdict     {verdict}")
+    }
+
+    fn exposure_text(&self, to: &mut impl Write) -> io::Result<()> {
+        let Exposure {
+            walk_on_first_watch,
+            walk_on_every_watch,
+            walk_on_removal,
+            herd,
+        } = &self.exposure;
+        let lines = [
+            (
+                "a first watch for events on children walks them all",
+                walk_on_first_watch,
+            ),
+            (
+                "so does every other watch and change of one",
+                walk_on_every_watch,
+            ),
+            (
+                "so does the first access after a watch went",
+                walk_on_removal,
+            ),
+            ("and that on many CPUs in turn (herd)", herd),
+        ];
+        for (number, (what, whether)) in lines.into_iter().enumerate() {
+            let label = if number == 0 { "exposure" } else { "" };
+            writeln!(to, "{label:<12}{what}: {}", answer(whether))?;
+        }
+        let what = if self.exposure.herd == Answer::Yes {
+            "a kernel with commit 172e422ffea2 walks for a first watch only"
+        } else {
+            "`fslockup top` goes on looking for directories that are dangerous"
+        };
+        writeln!(to, "{:<12}{what}", "")
+    }
+
+    fn cache_text(&self, to: &mut impl Write) -> io::Result<()> {
+        match &self.dentry_state {
+            Some(state) => {
+                let share = state
+                    .negative_percent()
+                    .map(|percent| format!(" ({percent} % of all)"));
+                writeln!(
+                    to,
+                    "dentries    {} cached, {} unused, {} of them negative{}",
+                    state.dentries_count,
+                    state.unused_count,
+                    state.negative_count,
+                    share.unwrap_or_default(),
+                )?;
+            }
+            None => writeln!(to, "dentries    could not tell")?,
+        }
+        for setting in &self.settings {
+            let name = setting.name;
+            match &setting.value {
+                Sysctl::Value(value) => writeln!(to, "setting     {name} = {value}")?,
+                Sysctl::Absent => {
+                    writeln!(to, "setting     {name}: not in this kernel")?;
+                    continue;
+                }
+                Sysctl::Unknown(reason) => {
+                    let reason = escape(reason.as_bytes());
+                    writeln!(to, "setting     {name}: could not tell ({reason})")?;
+                }
+            }
+            if let Some(warning) = &setting.warning {
+                writeln!(to, "            {warning}")?;
+            }
+            writeln!(to, "            helps: {}", setting.helps)?;
+            writeln!(to, "            doesn't: {}", setting.does_not_help)?;
+        }
+        writeln!(
+            to,
+            "cgroups     the dentries of one can be freed alone (memory.reclaim): {}",
+            answer(&self.facts.has_memory_reclaim)
+        )
     }
 
     fn probes_text(&self, to: &mut impl Write) -> io::Result<()> {
@@ -237,3 +291,7 @@ fn answer(answer: &Answer) -> String {
         Answer::Unknown(reason) => format!("could not tell ({reason})"),
     }
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

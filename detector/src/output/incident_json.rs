@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::json::{self, address, time};
+use super::{
+    json::{self, address, time},
+    origin::ProducerBody,
+};
 use crate::{
     escape::escape,
     incident::{self, Incident, Severity, Stalled, Waiter, argument_degraded, mask_names},
@@ -11,6 +14,8 @@ use crate::{
 
 /// Most entries of one list in an incident; the figures in `impact` cover all.
 const LISTED_MAX: usize = 64;
+/// Most producers of one directory: the rest made less than any of these.
+const ORIGIN_MAX: usize = 10;
 
 /// Body of `incident`.
 #[derive(Serialize)]
@@ -28,6 +33,7 @@ pub struct IncidentBody {
     stalls: Vec<StallBody>,
     stalls_omitted_count: usize,
     impact: incident::Impact,
+    origin: Vec<ProducerBody>,
     kernel_reports: Vec<String>,
     advice: Vec<String>,
     degraded: Vec<String>,
@@ -43,6 +49,10 @@ struct Walk {
     syscall_ns: Option<u64>,
     mask: Option<String>,
     argument: Option<String>,
+    /// Cached children right after the walk.
+    children_count: Option<u64>,
+    /// Those without an inode.
+    negative_count: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -131,6 +141,8 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
             syscall_ns: syscall.map(crate::event::Syscall::syscall_ns),
             mask: syscall.map(|syscall| mask_names(syscall.call, syscall.mask)),
             argument: syscall.and_then(|syscall| syscall.path.as_deref().map(escape)),
+            children_count: found.census.as_ref().map(|census| census.children_count),
+            negative_count: found.census.as_ref().map(|census| census.negative_count),
         },
         holds: found.holds.iter().take(LISTED_MAX).map(hold).collect(),
         holds_omitted_count: omitted(found.holds.len()),
@@ -139,6 +151,12 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
         stalls: found.stalls.iter().take(LISTED_MAX).map(stalled).collect(),
         stalls_omitted_count: omitted(found.stalls.len()),
         impact: found.impact,
+        origin: found
+            .origin
+            .iter()
+            .take(ORIGIN_MAX)
+            .map(ProducerBody::of)
+            .collect(),
         kernel_reports: found
             .kernel_reports
             .iter()

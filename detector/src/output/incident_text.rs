@@ -9,12 +9,13 @@ use super::{
     device, duration,
     json::time,
     layout::{WIDTH, columns, shorten, styled, wrap},
-    syscall_name,
+    origin, syscall_name,
 };
 use crate::{
     escape::escape,
     event::Behind,
     incident::{HoldEnd, Incident, Lock, Severity, Stalled, Waiter, mask_names},
+    producers::who,
 };
 
 /// Entries shown of each list.
@@ -37,9 +38,10 @@ pub fn incident(to: &mut impl Write, found: &Incident, is_coloured: bool) -> io:
         ("cause", cause(found)),
         ("mechanism", mechanism(found)),
         ("damage", damage(found)),
+        ("origin", origin(found)),
         ("kernel", kernel_reports(found)),
-        ("to do", bounded(&found.advice, 6)),
-        ("not known", bounded(&found.degraded, 4)),
+        ("to do", bounded(&found.advice, 7, 3)),
+        ("not known", bounded(&found.degraded, 4, 2)),
     ];
     for (name, lines) in sections {
         for (number, line) in lines.iter().enumerate() {
@@ -260,21 +262,47 @@ fn stalled(stalled: &Stalled) -> String {
     shorten(&text, TEXT_WIDTH)
 }
 
+/// What was walked over, and who put it there.
+fn origin(found: &Incident) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(census) = &found.census {
+        let about = if census.is_approximate || !census.is_complete {
+            "about "
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "{about}{} cached children, {} negative",
+            census.children_count,
+            origin::percent(census.negative_count, census.children_count)
+        ));
+    }
+    for producer in found.origin.iter().take(SHOWN_MAX) {
+        lines.push(shorten(&who(producer, |name| name), TEXT_WIDTH));
+        lines.push(shorten(
+            &format!("  {}", origin::what(producer)),
+            TEXT_WIDTH,
+        ));
+    }
+    lines.extend(more(found.origin.len(), "producer"));
+    lines
+}
+
 fn kernel_reports(found: &Incident) -> Vec<String> {
     let reports: Vec<_> = found
         .kernel_reports
         .iter()
         .map(|report| shorten(&escape(report), TEXT_WIDTH))
         .collect();
-    bounded(&reports, 2)
+    bounded(&reports, 2, 2)
 }
 
 /// The first texts of a list, as many as go into some lines, and how many there are besides. A text
-/// gets two lines at most.
-fn bounded(texts: &[String], lines_max: usize) -> Vec<String> {
+/// gets so many of them at most.
+fn bounded(texts: &[String], lines_max: usize, each_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for (told, text) in texts.iter().enumerate() {
-        let more = wrap(text, TEXT_WIDTH, 2);
+        let more = wrap(text, TEXT_WIDTH, each_max);
         if lines.len() + more.len() > lines_max {
             lines.push(format!("and {} more (--format json)", texts.len() - told));
             break;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     device,
     incident_json::{IncidentBody, SyscallBody, incident, syscall},
+    origin::IdentityBody,
     syscall_name,
 };
 use crate::{
@@ -106,6 +107,8 @@ pub(super) struct Walk {
     tid: u32,
     comm: String,
     cgroup_id: u64,
+    #[serde(flatten)]
+    identity: IdentityBody,
     path: Option<String>,
     path_is_cut: bool,
     dev: String,
@@ -232,6 +235,7 @@ impl Walk {
             tid: walk.tid,
             comm: escape(&walk.comm),
             cgroup_id: walk.cgroup_id,
+            identity: IdentityBody::of(found.identity.as_ref()),
             path: path.as_deref().map(escape),
             path_is_cut: walk.is_path_cut,
             dev: device(walk.dev),

@@ -15,8 +15,8 @@ pub fn columns(text: &str) -> usize {
 
 fn width(character: char) -> usize {
     match character {
-        // What this program itself prints: µ is one column everywhere.
-        'µ' => 1,
+        // What this program itself prints: one column everywhere.
+        'µ' | '×' => 1,
         _ if character.is_ascii() => 1,
         _ => 2,
     }

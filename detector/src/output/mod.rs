@@ -1,18 +1,30 @@
 //! Findings as text for people and as JSON for programs. Nothing here asks the system anything.
 
+mod census;
 mod check;
+mod check_dangers;
 mod duration;
 mod incident_json;
 mod incident_text;
 pub mod json;
 mod layout;
+mod origin;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top_cells;
+mod top_json;
+mod top_text;
+mod trace;
 
 use std::io::Write;
 
+pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
+pub use check_dangers::Dangers;
+pub use top_json::write_top;
+pub use top_text::{Screen, top_lines};
+pub use trace::{TracePrinter, TraceSession, TraceSummary};
 
 use crate::pipeline::{Finding, Session};
 

@@ -2,18 +2,93 @@
 
 use fslockup_ebpf::{
     COMM_BYTES, FSTYPE_BYTES, PATH_BYTES, STACK_DEPTH, SyscallRecord, WaitRecord, WalkRecord,
-    wait_how,
+    change, wait_how,
 };
 
 use super::{Format, Printer};
 use crate::{
+    census::Census,
     event::tests::padded,
-    pipeline::{Counts, Finding, Input, Pipeline, Session, WaitingNow},
+    pipeline::{Children, Counts, Finding, Input, Pipeline, Session, WaitingNow},
+    producers::{self, Changes, Identity, Producer, template::template},
     testing::{
-        MS, OTHER_LOCK, directory, end, input, log, mounts, release, session, sleeping_session,
-        stall, stall_behind_wait, symbols, syscall, tick, wait, walk,
+        DEV, MS, OTHER_LOCK, directory, end, input, log, mounts, release, session,
+        sleeping_session, stall, stall_behind_wait, symbols, syscall, tick, wait, walk,
     },
 };
+
+/// A process with all that can be told of it.
+fn producer(pid: Option<u32>, comm: &[u8], made: (u64, u64), samples: &[&[u8]]) -> Producer {
+    let mut changes = Changes::default();
+    changes.counts[change::MADE_NEGATIVE as usize] = made.0;
+    changes.counts[change::MADE_POSITIVE as usize] = made.1;
+    let samples: Vec<_> = samples.iter().map(|name| name.to_vec()).collect();
+    Producer {
+        pid,
+        processes_count: pid.map_or(40, |_| 1),
+        identity: identity(comm),
+        has_exited: pid.is_none(),
+        changes,
+        first_ns: 900 * MS,
+        last_ns: 990 * MS,
+        template: template(&samples),
+        samples,
+    }
+}
+
+fn identity(comm: &[u8]) -> Identity {
+    Identity {
+        comm: comm.to_vec(),
+        exe: Some([b"/usr/bin/", comm].concat()),
+        cgroup: Some(b"/system.slice/spool.service".to_vec()),
+        unit: Some("spool.service".to_owned()),
+        container: None,
+    }
+}
+
+/// A walk over a directory that two programs filled.
+fn origin() -> Case {
+    let a = directory(0);
+    let names: [&[u8]; 3] = [
+        b"null0123456789abcdef",
+        b"nullfedcba9876543210",
+        b"nullaaaabbbbccccdddd",
+    ];
+    let children = Children {
+        dev: DEV,
+        ino: a.ino,
+        census: Some(Census {
+            dev: DEV,
+            ino: a.ino,
+            children_count: 1_200_000,
+            negative_count: 1_199_990,
+            is_complete: true,
+            ..Census::default()
+        }),
+        origin: Some(producers::Directory {
+            dev: DEV,
+            ino: a.ino,
+            producers: vec![
+                producer(Some(77), b"spoold", (1_100_000, 5), &names),
+                producer(None, b"worker", (90_000, 0), &[b"a", b"\xff\x1b[2J"]),
+            ],
+            ..producers::Directory::default()
+        }),
+        degraded: Vec::new(),
+    };
+    let inputs = vec![
+        Input::Identity {
+            pid: 42,
+            identity: identity(b"systemd"),
+        },
+        input(&walk(a, 42, 3, 1_000, 1_750)),
+        input(&syscall(42, 999, 1_751)),
+        Input::Children(Box::new(children)),
+        tick(1_810),
+        end(2_000),
+    ];
+    case(session(), inputs)
+}
 
 /// A session and what happens in it.
 type Case = (Session, Vec<Input>);
@@ -192,8 +267,9 @@ fn printed((session, inputs): &Case, format: Format, is_coloured: bool) -> Strin
     String::from_utf8(output).expect("text")
 }
 
-fn cases() -> [(&'static str, Case); 7] {
+fn cases() -> [(&'static str, Case); 8] {
     [
+        ("origin", origin()),
         ("contention", contention()),
         ("stalls", stalls()),
         ("two-walks", two_walks()),
@@ -290,6 +366,23 @@ fn hostile(character: &str) -> Case {
         dev: u32::MAX,
         ..walk(a, u32::MAX, u32::MAX, 1_000, 90_000)
     }));
+    let mut hostile = producer(Some(1), fill(15).as_bytes(), (u64::MAX, 1), &[]);
+    hostile.template = Some(fill(300));
+    hostile.identity.container = Some(fill(64));
+    inputs.push(Input::Children(Box::new(Children {
+        dev: DEV,
+        ino: a.ino,
+        census: Some(Census {
+            children_count: u64::MAX,
+            negative_count: 1,
+            ..Census::default()
+        }),
+        origin: Some(producers::Directory {
+            producers: vec![hostile; 20],
+            ..producers::Directory::default()
+        }),
+        degraded: vec![fill(200)],
+    })));
     inputs.push(Input::Tick {
         now_ns: 100_000 * MS,
         lost_count: u64::MAX,

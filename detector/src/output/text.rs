@@ -7,6 +7,7 @@ use crate::{
     escape::escape,
     incident::mask_names,
     pipeline::{Finding, Session, Summary, SyscallFinding, WalkFinding},
+    report::AttachReport,
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
@@ -19,6 +20,11 @@ pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
         duration::text(session.walk_threshold_ns),
         duration::text(session.incident_threshold_ns),
     )?;
+    not_seen(to, attached)
+}
+
+/// What the kernel doesn't show.
+pub fn not_seen(to: &mut impl Write, attached: &AttachReport) -> io::Result<()> {
     for missing in &attached.missing {
         write!(to, "    not seen: {}", missing.lost)?;
         for refused in &missing.refused {
@@ -50,6 +56,7 @@ fn walk(to: &mut impl Write, found: &WalkFinding) -> io::Result<()> {
         function,
         path,
         waiters,
+        identity: _,
         degraded,
     } = found;
     let path = path

@@ -4,6 +4,7 @@ use super::Counts;
 use crate::{
     event::{DecodeError, Syscall, Walk},
     incident::Incident,
+    producers::Identity,
 };
 
 /// A conclusion.
@@ -34,6 +35,8 @@ pub struct WalkFinding {
     pub function: Option<String>,
     /// Path as the host sees it, escaped by nobody yet.
     pub path: Option<Vec<u8>>,
+    /// What the process is that was told to walk.
+    pub identity: Option<Identity>,
     /// Who waits for one of its locks while it runs; empty when it has ended.
     pub waiters: Vec<WaiterNow>,
     /// What is not known, and why.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    census::Census,
     facts::{Answer, Facts},
+    producers::{Directory, Identity},
     report::AttachReport,
 };
 
@@ -87,8 +89,43 @@ pub enum Input {
         /// [`Counts::lost_count`] so far.
         lost_count: u64,
     },
+    /// What a process is, always before the first record of a walk of its.
+    Identity {
+        /// Process id.
+        pid: u32,
+        /// What could be told.
+        identity: Identity,
+    },
+    /// What is in a walked directory and who put it there: one of [`Pipeline::wanted`](super::Pipeline::wanted).
+    Children(Box<Children>),
     /// The end of the run.
     End(Counts),
+}
+
+/// A directory that a walk went over, of which the children are to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// Device, as the kernel packs it.
+    pub dev: u32,
+    /// Inode number.
+    pub ino: u64,
+    /// Address of the `d_lock` of its dentry, where it is known.
+    pub d_lock_addr: Option<u64>,
+}
+
+/// What is in a directory and who put it there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Children {
+    /// Device, as the kernel packs it.
+    pub dev: u32,
+    /// Inode number.
+    pub ino: u64,
+    /// The count, made after the walk.
+    pub census: Option<Census>,
+    /// Who made them; none where nobody was seen.
+    pub origin: Option<Directory>,
+    /// What is not known, and why.
+    pub degraded: Vec<String>,
 }
 
 /// The name of an address in the kernel.

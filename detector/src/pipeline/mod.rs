@@ -6,27 +6,31 @@ mod input;
 mod tests;
 mod walks;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use fslockup_ebpf::kind;
 
 pub use finding::{Fates, Finding, RecordCounts, Summary, SyscallFinding, WaiterNow, WalkFinding};
-pub use input::{Counts, Input, Session, Symbol, WaitingNow};
+pub use input::{Children, Counts, Input, Session, Symbol, WaitingNow, Wanted};
 
 use crate::{
     correlate::{Correlator, KernelReport},
     event::{self, Event, Walk},
     mounts::Mounts,
+    producers::Identity,
 };
 
 /// Walks announced whose end was not seen. Past this, one that still runs may be announced again.
 const ANNOUNCED_MAX: usize = 4096;
+/// Processes known. They are those that walk: few.
+const IDENTITIES_MAX: usize = 1024;
 
 /// The state between inputs.
 pub struct Pipeline {
     session: Session,
     mounts: Mounts,
     announced: HashSet<(u32, u64)>,
+    identities: HashMap<u32, Identity>,
     correlator: Correlator,
     reported_count: u64,
     incidents_count: u64,
@@ -48,6 +52,7 @@ impl Pipeline {
             session,
             mounts: Mounts::default(),
             announced: HashSet::new(),
+            identities: HashMap::new(),
             correlator: Correlator::default(),
             reported_count: 0,
             incidents_count: 0,
@@ -59,6 +64,13 @@ impl Pipeline {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.correlator.is_pending(&self.session)
+    }
+
+    /// Directories of walks that will come out as incidents: their children are to be told by
+    /// [`Input::Children`], once, or the incidents come out without.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Wanted> {
+        self.correlator.wanted(&self.session)
     }
 
     /// What one input leads to.
@@ -78,6 +90,8 @@ impl Pipeline {
             Input::Tick { now_ns, lost_count } => {
                 findings = self.correlator.tick(&self.session, *now_ns, *lost_count);
             }
+            Input::Identity { pid, identity } => self.identity(*pid, identity),
+            Input::Children(children) => self.correlator.children(children),
             Input::Running { now_ns, record } => findings.extend(self.running(*now_ns, record)),
             Input::Mounts(mountinfo) => self.mounts = Mounts::parse(mountinfo),
             Input::End(counts) => {
@@ -105,6 +119,8 @@ impl Pipeline {
             Event::Stall(stall) => self.correlator.stall(&self.session, *stall),
             Event::Syscall(syscall) => self.correlator.syscall(&self.session, *syscall),
             Event::Release(release) => self.correlator.release(&self.session, release),
+            // They belong to no incident by themselves.
+            Event::Producer(_) | Event::Name(_) | Event::Dentry(_) => {}
         }
     }
 
@@ -150,6 +166,13 @@ impl Pipeline {
         let mut found = self.complete(*walk, walk_ns);
         found.waiters = self.correlator.waiters_now(&found.walk);
         Some(Finding::Walk(Box::new(found)))
+    }
+
+    fn identity(&mut self, pid: u32, identity: &Identity) {
+        if self.identities.len() >= IDENTITIES_MAX {
+            self.identities.clear();
+        }
+        self.identities.insert(pid, identity.clone());
     }
 
     fn bad_record(&mut self, error: event::DecodeError) -> Finding {

@@ -21,6 +21,7 @@ impl Pipeline {
                 .function("walk", walk.slot)
                 .map(str::to_owned),
             path,
+            identity: self.identities.get(&walk.pid).cloned(),
             waiters: Vec::new(),
             degraded,
             walk,

@@ -1,6 +1,7 @@
 //! Which programs go where: a pure function of the table of probes and the facts.
 
 mod exposure;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -8,10 +9,11 @@ use fslockup_ebpf::slot;
 use serde::{Deserialize, Serialize};
 
 pub use exposure::{Exposure, exposure};
+pub use settings::{Setting, settings};
 
 use crate::{
     facts::{Answer, Facts},
-    probes::{Kind, PROBES, Point, Probe, Takes, WALK, Way, When},
+    probes::{Kind, PROBES, Point, Probe, TRACE_PROBES, Takes, WALK, Way, When},
 };
 
 /// How a program is attached.
@@ -135,16 +137,28 @@ pub enum PlanError {
     },
 }
 
-/// Makes the plan.
+/// Makes the plan of `run`.
 ///
 /// # Errors
 /// When a required probe has no place on this kernel.
 pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
+    plan_table(PROBES, facts, wishes)
+}
+
+/// Makes the plan of `trace`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_trace(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
+    plan_table(TRACE_PROBES, facts, wishes)
+}
+
+fn plan_table(table: &'static [Probe], facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     let mut plan = Plan {
         probes: Vec::new(),
         missing: Vec::new(),
     };
-    for probe in PROBES.iter().filter(|probe| applies(probe, facts, wishes)) {
+    for probe in table.iter().filter(|probe| applies(probe, facts, wishes)) {
         let planned = plan_probe(probe, facts, wishes);
         if !planned.choices.is_empty() {
             plan.probes.push(planned);
@@ -236,10 +250,10 @@ fn is_possible(kind: Kind, point: &Point, via: Via, facts: &Facts, wishes: &Wish
             .is_some_and(|found| found.in_btf.is_possible() || found.in_symbols.is_possible())
     });
     let is_there = match (kind, via) {
-        (Kind::Function | Kind::HotFunction, Via::Fentry) => {
+        (Kind::Function | Kind::HotFunction | Kind::HotEntry | Kind::Entry, Via::Fentry) => {
             is_wanted && function(point.name).is_some_and(|found| found.in_btf.is_possible())
         }
-        (Kind::Function, Via::Kprobe) => {
+        (Kind::Function | Kind::Entry, Via::Kprobe) => {
             is_wanted && function(point.name).is_some_and(|found| found.in_symbols.is_possible())
         }
         (Kind::Tracepoint, Via::Tracepoint) => facts

@@ -207,11 +207,57 @@ fn the_exact_release_is_only_there_when_asked_for_and_meant_for_spinlocks() {
 }
 
 #[test]
-fn every_point_of_the_table_has_a_program() {
-    for name in probes::function_names().chain(probes::tracepoint_names()) {
-        let is_needed_only = name == "native_queued_spin_unlock_traced";
-        assert_eq!(probes::program(name).is_none(), is_needed_only, "{name}");
+fn every_point_of_both_tables_has_a_program() {
+    for (table, start) in [(PROBES, None), (TRACE_PROBES, Some("trace_"))] {
+        for probe in table {
+            for point in probe.ways.iter().flat_map(|way| way.points) {
+                let (_, program) = probes::program(probe.name, point.name).expect(point.name);
+                assert_eq!(program, point.program, "{}", point.name);
+                let is_of_trace = program.starts_with("trace_");
+                assert_eq!(is_of_trace, start.is_some(), "{program}");
+            }
+        }
     }
+    assert_eq!(probes::program("walk", "d_add"), None);
+}
+
+#[test]
+fn what_run_and_trace_attach_to_is_apart() {
+    let facts = Facts {
+        offsets: TRACE_PROBES
+            .iter()
+            .flat_map(|probe| probe.fields)
+            .map(|field| ((*field).to_owned(), 8))
+            .collect(),
+        ..facts_with(&[
+            (WALKER_FIXED, Answer::Yes, Answer::Yes, &[]),
+            ("d_splice_alias", Answer::Yes, Answer::Yes, &[]),
+            ("dentry_kill", Answer::No, Answer::Yes, &[]),
+        ])
+    };
+    let run = plan(&facts, &Wishes::default()).expect("a plan");
+    let trace = plan_trace(&facts, &Wishes::default()).expect("a plan");
+    let of_trace = |probe: &ProbePlan| probe.probe.starts_with("trace-");
+    assert!(!run.probes.iter().any(of_trace));
+    assert!(trace.probes.iter().all(of_trace));
+    let first = |name: &str| planned(&trace, name).map(|found| found.choices[0].targets.clone());
+    let target = |via, function| vec![Target::whole(via, function)];
+    assert_eq!(
+        first("trace-spliced"),
+        Some(target(Via::Fentry, "d_splice_alias"))
+    );
+    assert_eq!(
+        first("trace-removed"),
+        Some(target(Via::Kprobe, "dentry_kill"))
+    );
+    assert_eq!(trace.missing.len(), 3);
+    assert!(matches!(
+        plan_trace(&facts_with(&[]), &Wishes::default()),
+        Err(PlanError::NoFunction {
+            probe: "trace-spliced",
+            ..
+        })
+    ));
 }
 
 #[test]

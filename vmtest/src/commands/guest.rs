@@ -100,5 +100,6 @@ fn spec(arguments: &GuestArgs) -> GuestSpec {
             size_mib: arguments.disk.unwrap_or(DISK_MIB),
         }),
         kernel_args: arguments.kernel_arg.clone(),
+        modules: arguments.module.clone(),
     }
 }

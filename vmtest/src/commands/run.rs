@@ -61,6 +61,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
     };
     prepare_out(&runner)?;
     runner.run(&guests);
+    runner.repeat_failed(arguments.repeat_failed, &chosen);
     let jobs_count = runner.jobs_count;
     let results = runner
         .results
@@ -165,6 +166,9 @@ fn conclude(result: &RunResult, out: &Path) -> i32 {
     println!("results: {}", out.join("summary.md").display());
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");
+    }
+    for line in result.flaky_lines() {
+        println!("{line}");
     }
     if result.is_interrupted {
         println!("interrupted");

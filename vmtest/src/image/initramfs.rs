@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Modules that each kind of disk needs, where they are not built in.
-const DISK_MODULES: [&str; 1] = ["nvme"];
+const DISK_MODULE: &str = "nvme";
 
 /// What goes into an image besides PID 1.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +62,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
 /// The image's bytes, uncompressed: an emulated CPU unpacks slower than it copies.
 ///
 /// `modules_dir` is the kernel's module directory (`kernel/…`, `modules.builtin`), when it has
-/// one; a kernel without it must have everything built in. The job's module list is filled in.
+/// one; a kernel without it must have everything built in. The job's list of modules comes with
+/// names and is filled in with paths.
 ///
 /// # Errors
 /// When something that belongs into it can't be read.
@@ -100,9 +101,16 @@ pub fn build(
             &busybox::find(&std::env::var("PATH").unwrap_or_default())?,
         )?;
     }
-    if let (Some(fs), Some(directory)) = (&job.disk_fs, modules_dir) {
-        let wanted: Vec<&str> = DISK_MODULES.into_iter().chain([fs.as_str()]).collect();
+    if let Some(directory) = modules_dir {
+        let of_disk = job.disk_fs.as_deref().map(|fs| [DISK_MODULE, fs]);
+        let wanted: Vec<_> = of_disk
+            .into_iter()
+            .flatten()
+            .chain(job.modules.iter().map(String::as_str))
+            .collect();
         job.modules = add_modules(&mut archive, directory, &wanted)?;
+    } else {
+        job.modules.clear();
     }
     let job = serde_json::to_vec(&job).expect("plain structs always serialize");
     archive.file(JOB_PATH, false, &job)?;

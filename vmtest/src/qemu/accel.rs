@@ -141,6 +141,7 @@ fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String>
         memory_mib: 512,
         disk: None,
         kernel_args: Vec::new(),
+        modules: Vec::new(),
     };
     let request = vm::Request {
         kernel,

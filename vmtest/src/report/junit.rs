@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{
+    NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
+};
 
 use super::{RunResult, ScenarioResult};
 use crate::outcome::Outcome;
@@ -67,9 +69,22 @@ fn case(result: &ScenarioResult) -> TestCase {
     case
 }
 
+/// A pass that was none at first is JUnit's `flakyFailure`.
+fn success(result: &ScenarioResult) -> TestCaseStatus {
+    let mut status = TestCaseStatus::success();
+    if let Some(first) = result.flaky() {
+        let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+        rerun
+            .set_message(first.detail.as_str())
+            .set_type(first.outcome.word());
+        status.add_rerun(rerun);
+    }
+    status
+}
+
 fn status(result: &ScenarioResult) -> TestCaseStatus {
     let mut status = match result.outcome {
-        Outcome::Passed => return TestCaseStatus::success(),
+        Outcome::Passed => return success(result),
         Outcome::Unavailable if result.is_excused => TestCaseStatus::skipped(),
         Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         // JUnit's "error": the scenario gave no verdict.

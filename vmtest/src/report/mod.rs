@@ -53,6 +53,29 @@ pub struct ScenarioResult {
     pub directory: Option<PathBuf>,
     /// What did not work around it, without being its fault.
     pub troubles: Vec<String>,
+    /// How it ended at first, where this is its repetition.
+    pub first_failure: Option<FirstFailure>,
+}
+
+/// How a scenario ended before it was repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FirstFailure {
+    /// Anything but passed.
+    pub outcome: Outcome,
+    /// Why, one line.
+    pub detail: String,
+    /// Its directory, below the output directory.
+    pub directory: Option<PathBuf>,
+}
+
+impl ScenarioResult {
+    /// It passed, but not at first.
+    #[must_use]
+    pub fn flaky(&self) -> Option<&FirstFailure> {
+        self.first_failure
+            .as_ref()
+            .filter(|_| self.outcome == Outcome::Passed)
+    }
 }
 
 /// One boot.
@@ -120,6 +143,19 @@ impl RunResult {
         }
     }
 
+    /// A line for each scenario that passed only when it was repeated.
+    #[must_use]
+    pub fn flaky_lines(&self) -> Vec<String> {
+        let flaky = self.scenarios.iter().filter_map(|result| {
+            let first = result.flaky()?;
+            Some(format!(
+                "flaky: {} on {}: at first {}: {}",
+                result.scenario, result.kernel, first.outcome, first.detail
+            ))
+        });
+        flaky.collect()
+    }
+
     /// The last line of a run's output.
     #[must_use]
     pub fn verdict_line(&self) -> String {
@@ -167,6 +203,7 @@ pub(crate) mod sample {
             files: Vec::new(),
             directory: Some(format!("{kernel}/shared/{name}").into()),
             troubles: Vec::new(),
+            first_failure: None,
         }
     }
 
@@ -189,6 +226,12 @@ pub(crate) mod sample {
         failed.kernel_reports.push(Report {
             kind: ReportKind::SoftLockup,
             line: "watchdog: BUG: soft lockup".into(),
+        });
+        let mut flaky = scenario("7.3", "stall", Outcome::Passed, "");
+        flaky.first_failure = Some(FirstFailure {
+            outcome: Outcome::Failed,
+            detail: "a wait of 3 ms was not told".into(),
+            directory: Some("7.3/stall/stall".into()),
         });
         let mut gone = scenario(
             "5.10.223",
@@ -217,6 +260,7 @@ pub(crate) mod sample {
                 passed,
                 scenario("6.1", "kill-9", Outcome::Hung, "no sign of life"),
                 failed,
+                flaky,
                 gone,
             ],
             guests: Vec::new(),
@@ -233,7 +277,7 @@ mod tests {
     #[test]
     fn an_excused_kernel_is_neither_passed_nor_failed_but_named() {
         let run = sample::run();
-        assert_eq!(run.verdict_line(), "1 passed, 2 failed");
+        assert_eq!(run.verdict_line(), "2 passed, 2 failed");
         assert_eq!(run.excused_kernels, ["5.10.223"]);
     }
 

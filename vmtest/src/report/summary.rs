@@ -1,6 +1,6 @@
 //! `summary.md`: the matrix as a table, then what did not pass.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use super::{RunResult, ScenarioResult};
 use crate::outcome::Outcome;
@@ -44,11 +44,7 @@ pub fn render(run: &RunResult) -> String {
     if !failures.is_empty() {
         line(&mut text, "\n## What did not pass\n");
         for result in failures {
-            let place = result
-                .directory
-                .as_ref()
-                .map(|path| format!(" (`{}`)", path.display()))
-                .unwrap_or_default();
+            let place = place(result.directory.as_deref());
             line(
                 &mut text,
                 &format!(
@@ -61,7 +57,35 @@ pub fn render(run: &RunResult) -> String {
             );
         }
     }
+    let flaky: Vec<&ScenarioResult> = run
+        .scenarios
+        .iter()
+        .filter(|result| result.flaky().is_some())
+        .collect();
+    if !flaky.is_empty() {
+        line(&mut text, "\n## What passed only when it was repeated\n");
+        for result in flaky {
+            let first = result.flaky().expect("filtered");
+            let place = place(first.directory.as_deref());
+            line(
+                &mut text,
+                &format!(
+                    "- **{} on {}: at first {}.** {}{place}",
+                    result.scenario,
+                    result.kernel,
+                    first.outcome,
+                    cell(&first.detail)
+                ),
+            );
+        }
+    }
     text
+}
+
+fn place(directory: Option<&Path>) -> String {
+    directory
+        .map(|path| format!(" (`{}`)", path.display()))
+        .unwrap_or_default()
 }
 
 fn line(text: &mut String, content: &str) {

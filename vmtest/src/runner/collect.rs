@@ -44,6 +44,7 @@ pub(super) fn blank(
         files: Vec::new(),
         directory: None,
         troubles: Vec::new(),
+        first_failure: None,
     }
 }
 

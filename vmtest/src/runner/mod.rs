@@ -20,7 +20,8 @@ use crate::{
     plan::PlannedGuest,
     progress::Progress,
     qemu::accel::Choice,
-    report::{GuestResult, ScenarioResult},
+    report::{FirstFailure, GuestResult, ScenarioResult},
+    scenarios::Scenario,
 };
 
 /// What all guests of a run have in common.
@@ -75,6 +76,45 @@ impl Runner<'_> {
         });
     }
 
+    /// Runs what did not pass once more, each alone in a fresh guest and one after another, where no
+    /// more than `limit` did not: more than that is no accident.
+    pub fn repeat_failed(&self, limit: usize, scenarios: &[Scenario]) {
+        let failed: Vec<ScenarioResult> = self
+            .results()
+            .scenarios
+            .iter()
+            .filter(|result| may_be_repeated(result.outcome))
+            .cloned()
+            .collect();
+        if failed.len() > limit {
+            return;
+        }
+        for first in failed {
+            let kernel = self
+                .kernels
+                .iter()
+                .position(|slot| slot.label() == first.kernel);
+            let scenario = scenarios.iter().find(|one| one.name == first.scenario);
+            let (Some(kernel), Some(scenario)) = (kernel, scenario) else {
+                continue;
+            };
+            if self.is_interrupted.load(Ordering::Relaxed) {
+                return;
+            }
+            self.progress
+                .say(&format!("{} {}: once more", first.kernel, first.scenario));
+            guest::run(
+                self,
+                &PlannedGuest {
+                    kernel,
+                    name: format!("{}-again", first.scenario),
+                    scenarios: vec![scenario.clone()],
+                },
+            );
+            take_the_place(&mut self.results().scenarios, first);
+        }
+    }
+
     fn results(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,5 +147,68 @@ impl Runner<'_> {
             results.said.push(text.to_owned());
             self.progress.say(text);
         }
+    }
+}
+
+/// A kernel that is not to be had will not be there a moment later.
+fn may_be_repeated(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::Passed | Outcome::Unavailable)
+}
+
+/// The last result takes the place of the first one of the same scenario and kernel, if it is another.
+fn take_the_place(results: &mut Vec<ScenarioResult>, first: ScenarioResult) {
+    let is_same = |result: &ScenarioResult| {
+        (&result.kernel, &result.scenario) == (&first.kernel, &first.scenario)
+    };
+    if results.iter().filter(|result| is_same(result)).count() < 2 {
+        return;
+    }
+    if let Some(place) = results.iter().position(is_same) {
+        results.remove(place);
+    }
+    if let Some(repeated) = results.iter_mut().rev().find(|result| is_same(result)) {
+        repeated.first_failure = Some(FirstFailure {
+            outcome: first.outcome,
+            detail: first.detail,
+            directory: first.directory,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn a_repetition_takes_the_place_of_its_failure_and_keeps_it() {
+        let failed = sample::run()
+            .scenarios
+            .into_iter()
+            .find(|result| result.outcome == Outcome::Failed)
+            .expect("the sample has one");
+        let mut results = vec![failed.clone()];
+        take_the_place(&mut results, failed.clone());
+        assert_eq!(results[0].first_failure, None, "nothing was repeated");
+        let mut passed = failed.clone();
+        passed.outcome = Outcome::Passed;
+        passed.detail.clear();
+        results.push(passed);
+        take_the_place(&mut results, failed.clone());
+        assert_eq!(results.len(), 1);
+        let first = results[0].flaky().expect("it passed, but not at first");
+        assert_eq!(
+            (first.outcome, &first.detail),
+            (failed.outcome, &failed.detail)
+        );
+    }
+
+    #[test]
+    fn what_failed_twice_is_a_failure() {
+        let failed = sample::run().scenarios.swap_remove(2);
+        let mut results = vec![failed.clone(), failed.clone()];
+        take_the_place(&mut results, failed);
+        assert_eq!(results.len(), 1);
+        assert!(results[0].flaky().is_none() && results[0].first_failure.is_some());
     }
 }

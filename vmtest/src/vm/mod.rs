@@ -39,6 +39,8 @@ pub struct GuestSpec {
     pub disk: Option<DiskSpec>,
     /// More words for the kernel's command line.
     pub kernel_args: Vec<String>,
+    /// Kernel modules beside those that the disk needs, by name.
+    pub modules: Vec<String>,
 }
 
 /// A guest to run.

@@ -62,6 +62,7 @@ pub fn run(
             .as_ref()
             .map(|disk| disk.fs.name().to_owned()),
         mode: request.spec.mode.name().to_owned(),
+        modules: request.spec.modules.clone(),
         ..request.job.clone()
     };
     let image = initramfs::build(request.content, job, request.kernel.modules_dir.as_deref())?;

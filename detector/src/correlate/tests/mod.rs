@@ -1,6 +1,7 @@
 //! Each rule of the correlation by itself.
 
 mod calls;
+mod children;
 mod joins;
 mod reports;
 mod timing;

@@ -155,6 +155,7 @@ fn what_is_not_attached_or_hidden_is_said() {
             "walk: not seen: some walks",
             "stacks: symbol addresses are hidden",
             "kernel reports: the kernel's log can't be read",
+            "children: nobody has counted them",
         ]
     );
     assert_eq!(found.waiters[0].stack[0], "0x10");

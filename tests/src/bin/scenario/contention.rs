@@ -31,6 +31,9 @@ pub const OPTIONS: &[&str] = &[
 /// The CPU that takes no part in it.
 pub const TIMEKEEPER_CPU: usize = 4;
 
+/// A lookup that can only have waited for the walk.
+const LONG_NS: u64 = 1_000_000;
+
 /// Watches, one after another.
 const WATCHES_COUNT: usize = 3;
 
@@ -147,8 +150,11 @@ pub fn waiters_are_right(checks: &mut Checks, incident: &Incident, lookers: &[Ac
         format!("{} of {expected:?}", incident.impact.cpus_blocked_max),
     );
     checks.that(
-        "nothing is unknown",
-        incident.degraded.is_empty(),
+        "nothing is unknown, but for children that there was no time to count",
+        incident
+            .degraded
+            .iter()
+            .all(|why| why.starts_with("children: there was no time")),
         format!("{:?}", incident.degraded),
     );
     for waiter in &incident.waiters {
@@ -192,10 +198,13 @@ fn agrees_with_its_lookups(checks: &mut Checks, incident: &Incident, looker: &Ac
         explained_count += inside.len();
         let waited_ns: u64 = inside.iter().map(|wait| wait.wait_ns).sum();
         let lookup_ns = lookup.length_ns();
-        // What is left is the lookup itself, and other CPUs' turns.
+        // What is left is the lookup itself, other CPUs' turns, and waits below the threshold: a few
+        // of these are most of a short one.
+        let is_explained =
+            lookup_ns < LONG_NS || lookup_ns.saturating_sub(waited_ns) <= lookup_ns / 10 * 3;
         checks.that(
-            "a long lookup is explained by its waits",
-            waited_ns <= lookup_ns && lookup_ns - waited_ns <= (lookup_ns / 10 * 3).max(200_000),
+            "a lookup's waits are within it, and explain it where it is long",
+            waited_ns <= lookup_ns && is_explained,
             format!("lookup of {lookup_ns} ns, waits of {waited_ns} ns"),
         );
     }

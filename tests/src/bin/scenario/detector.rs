@@ -23,11 +23,11 @@ use crate::{
     kernel::{self, PATIENCE, out_dir},
 };
 
-/// A running `fslockup run --format json`.
+/// A running `fslockup run --format json`, or `trace`, or `top`.
 pub struct Detector {
     child: Child,
     lines: Receiver<Value>,
-    /// The first line: the facts, printed when everything is attached.
+    /// The first line: the facts, or what is traced, printed when everything is attached.
     pub facts: Value,
     seen: Vec<Value>,
     recording: PathBuf,
@@ -51,14 +51,34 @@ impl Detector {
         static STARTED_COUNT: AtomicU32 = AtomicU32::new(0);
         let number = STARTED_COUNT.fetch_add(1, Ordering::Relaxed) + 1;
         let recording = out_dir().join(format!("{number}.recording"));
-        let mut child = Command::new("fslockup")
+        let mut command = Command::new("fslockup");
+        command
             .args(["run", "--format", "json", "--record"])
             .arg(&recording)
-            .args(options)
+            .args(options);
+        Self::spawn(command, "facts", recording)
+    }
+
+    /// Starts `fslockup trace --format json` in its place and waits until it is attached.
+    pub fn trace(options: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("fslockup");
+        command.args(["trace", "--format", "json"]).args(options);
+        Self::spawn(command, "trace", PathBuf::new())
+    }
+
+    /// Starts `fslockup top --format json` in its place and waits for the first directory that it lists.
+    pub fn top(options: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("fslockup");
+        command.args(["top", "--format", "json"]).args(options);
+        Self::spawn(command, "danger", PathBuf::new())
+    }
+
+    fn spawn(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("fslockup run")?;
+            .context("fslockup")?;
         let stdout = BufReader::new(child.stdout.take().context("its output")?);
         let (to, lines) = channel();
         thread::spawn(move || {
@@ -77,11 +97,11 @@ impl Detector {
             recording,
         };
         match detector.lines.recv_timeout(PATIENCE) {
-            Ok(facts) if facts["type"] == "facts" => detector.facts = facts,
+            Ok(facts) if facts["type"] == first => detector.facts = facts,
             other => {
                 let _ = detector.child.kill();
                 anyhow::bail!(
-                    "fslockup run: first line {other:?}, stderr {:?}",
+                    "{command:?}: first line {other:?}, stderr {:?}",
                     detector.stderr()
                 );
             }

@@ -84,9 +84,11 @@ pub fn programs() -> anyhow::Result<Vec<String>> {
         // One that goes away between the listing and the look at it is gone.
         let Ok(program) = program else { continue };
         let name = program.name_as_str().unwrap_or_default().to_owned();
-        if ["walk_", "wait_", "stall_", "call_", "release_"]
-            .iter()
-            .any(|start| name.starts_with(start))
+        if [
+            "walk_", "wait_", "stall_", "call_", "release_", "produce_", "trace_", "census",
+        ]
+        .iter()
+        .any(|start| name.starts_with(start))
         {
             names.push(name);
         }

@@ -4,9 +4,12 @@
 mod agreement;
 mod busy;
 mod capabilities;
+mod census;
 mod checks;
 mod contention;
 mod cost;
+mod coverage;
+mod danger;
 mod detector;
 mod errors;
 mod exact;
@@ -15,15 +18,23 @@ mod kernel;
 mod kill;
 mod lockdown;
 mod negative_flood;
+mod origin;
+mod origin_container;
+mod origin_deep;
+mod origin_drop;
+mod origin_hostile;
+mod origin_short;
 mod other_lock;
 mod overflow;
 mod paths;
+mod producers;
 mod quiet;
 mod release;
 mod removal;
 mod running;
 mod soft_lockup;
 mod stall;
+mod trace;
 mod tracefs;
 mod truth;
 mod two_walks;
@@ -67,6 +78,21 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
+    ("coverage", coverage::scenario),
+    ("coverage-xfs", coverage::on_xfs),
+    ("coverage-btrfs", coverage::on_btrfs),
+    ("census", census::scenario),
+    ("census-churn", census::churn),
+    ("census-million", census::million),
+    ("prediction", census::prediction),
+    ("danger", danger::scenario),
+    ("trace", trace::scenario),
+    ("origin", origin::scenario),
+    ("short-lived", origin_short::scenario),
+    ("drop-caches", origin_drop::scenario),
+    ("hostile-names", origin_hostile::scenario),
+    ("deep-path", origin_deep::scenario),
+    ("container", origin_container::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     detector::{self, Detector, nothing_lost},
-    kernel,
+    kernel, producers,
 };
 
 /// Children of the smaller directory.
@@ -35,6 +35,35 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         "a walk over 4 N children is 3 to 5.5 times as long as over N",
         (3.0..=5.5).contains(&ratio),
         format!("{ratio:.2}"),
+    );
+    origin(checks)
+}
+
+/// Few enough to be counted while the incident waits.
+const ORIGIN_COUNT: u64 = 5_000;
+
+/// A flood that is seen from its start: the incident names who did it.
+fn origin(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::new_dir("negative-flood")?;
+    let mut detector = Detector::start(&producers::OPTIONS)?;
+    workload::flood(&dir, ORIGIN_COUNT, 1)?;
+    let incident = producers::incident_of(&mut detector, &dir)?;
+    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
+    let walk = &incident["walk"];
+    checks.equal(
+        "children, negative ones",
+        (
+            walk["children_count"].as_u64(),
+            walk["negative_count"].as_u64(),
+        ),
+        (Some(ORIGIN_COUNT), Some(ORIGIN_COUNT)),
+    );
+    let producer = producers::named(&incident, "workload")?;
+    producers::is_near(checks, "made", &producer["created_count"], ORIGIN_COUNT);
+    checks.equal(
+        "template",
+        producer["template"].as_str(),
+        Some("null<16 hex>"),
     );
     Ok(())
 }
@@ -148,6 +177,6 @@ fn right_walk(
     clippy::cast_precision_loss,
     reason = "nanoseconds and counts far below 2^53"
 )]
-fn precise(number: u64) -> f64 {
+pub fn precise(number: u64) -> f64 {
     number as f64
 }

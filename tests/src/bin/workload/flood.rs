@@ -1,13 +1,13 @@
 //! Lookups that miss: each leaves a negative dentry on a disk file system.
 
-use std::{io, path::PathBuf};
+use std::{ffi::OsString, io, path::PathBuf};
 
 use anyhow::Context as _;
+use fslockup_tests::names::flood_names;
 use nix::{
     fcntl::{AT_FDCWD, AtFlags},
     sys::stat::fstatat,
 };
-use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,7 +19,7 @@ pub struct Args {
     count: u64,
     /// What each name begins with; 16 random hexadecimal digits follow
     #[arg(long, default_value = "null")]
-    prefix: String,
+    prefix: OsString,
     /// Seed of the names: the same seed gives the same names
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,14 +35,14 @@ pub fn flood(args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     // A relative lookup: the path of the directory is not walked again for every name.
     std::env::set_current_dir(dir).with_context(|| format!("enter {}", dir.display()))?;
-    let mut random = SmallRng::seed_from_u64(*seed);
-    for _ in 0..*count {
-        let name = format!("{prefix}{:016x}", random.random::<u64>());
-        match fstatat(AT_FDCWD, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+    let count_max = usize::try_from(*count)?;
+    for name in flood_names(prefix, *seed).take(count_max) {
+        match fstatat(AT_FDCWD, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(nix::Error::ENOENT) => {}
-            Ok(_) => anyhow::bail!("{name} exists"),
+            Ok(_) => anyhow::bail!("{} exists", name.display()),
             Err(errno) => {
-                return Err(io::Error::from(errno)).with_context(|| format!("look up {name}"));
+                return Err(io::Error::from(errno))
+                    .with_context(|| format!("look up {}", name.display()));
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Provokes the condition for real: fills a directory's dentry cache, puts watches on it; and what
 //! goes on beside that: lookups, sleepers, busy CPUs, other locks.
 
+mod churn;
 mod cost;
 mod files;
 mod flood;
 mod hogs;
 mod lookup;
 mod seek;
+mod short_lived;
 mod sleepers;
 mod until_stopped;
 mod watch;
@@ -30,12 +32,16 @@ struct Cli {
 enum Command {
     /// Look up names that do not exist, each once
     Flood(flood::Args),
+    /// Look up names that do not exist, a few in each of many processes
+    ShortLived(short_lived::Args),
     /// Make names that exist
     Files(files::Args),
     /// Put a watch on a directory and say how long the system call took
     Watch(watch::Args),
     /// Look up new names in a directory, until stopped
     Lookup(lookup::Args),
+    /// Make and remove names in a directory, until stopped
+    Churn(churn::Args),
     /// Sleep and run at known times, until stopped
     Sleepers(sleepers::Args),
     /// Keep CPUs busy, until stopped
@@ -46,19 +52,27 @@ enum Command {
     PingPong(cost::Args),
     /// Time locks that nobody else wants
     Uncontended(cost::Args),
+    /// Time lookups that miss
+    Misses(cost::DentryArgs),
+    /// Time the removal of dentries from the cache
+    Kills(cost::DentryArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Flood(args) => flood::flood(&args),
+        Command::ShortLived(args) => short_lived::short_lived(&args),
         Command::Files(args) => files::files(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Churn(args) => churn::churn(&args),
         Command::Sleepers(args) => sleepers::sleepers(&args),
         Command::Hogs(args) => hogs::hogs(&args),
         Command::Seek(args) => seek::seek(&args),
         Command::PingPong(args) => cost::ping_pong(&args),
         Command::Uncontended(args) => cost::uncontended(&args),
+        Command::Misses(args) => cost::misses(&args),
+        Command::Kills(args) => cost::kills(&args),
     }
 }
 

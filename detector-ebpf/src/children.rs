@@ -1,0 +1,213 @@
+//! A directory's dentry and its list of children, read without a lock.
+//!
+//! The list is a `list_head` that ends at its head, since da549bdd15c2 (6.8) an `hlist` that ends in
+//! NULL. In both the head begins with the address of the first link, and a link is the address of the
+//! next one and then that of the one before, so one loop does for both.
+
+use aya_ebpf::helpers::bpf_get_current_task;
+use fslockup_ebpf::{
+    CENSUS_STEPS_MAX, CensusCursor, CensusState, FSTYPE_BYTES, NAME_BYTES_MAX, NAME_ROOM,
+    OFFSET_UNKNOWN, census_end,
+};
+
+use crate::{
+    kread::{Address, masked},
+    settings::offset,
+};
+
+/// `struct list_head` or `struct hlist_node`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Link {
+    next: u64,
+    before: u64,
+}
+
+/// What tells one directory from another.
+pub struct Identity {
+    pub ino: u64,
+    pub dev: u32,
+    pub sb: Address,
+}
+
+/// The dentry behind a file descriptor of the current process.
+#[inline(always)]
+pub fn behind_file(fd: u32) -> Option<Address> {
+    // SAFETY: a plain helper.
+    let task = Address(unsafe { bpf_get_current_task() });
+    let table = task
+        .follow(offset!(task_struct_files))?
+        .follow(offset!(files_struct_fdt))?;
+    let limit: u32 = table.read_field(offset!(fdtable_max_fds))?;
+    if fd >= limit {
+        return None;
+    }
+    let files = table.follow(offset!(fdtable_fd))?;
+    match Address(files.0 + u64::from(fd) * 8).read::<u64>()? {
+        0 => None,
+        file => Address(file).follow(offset!(file_f_path_dentry)),
+    }
+}
+
+/// Inode number and device of a dentry's inode; none if it has none: it was removed.
+#[inline(always)]
+pub fn identity(dentry: Address) -> Option<Identity> {
+    let inode = dentry.follow(offset!(dentry_d_inode))?;
+    let sb = inode.follow(offset!(inode_i_sb))?;
+    Some(Identity {
+        ino: inode.read_field(offset!(inode_i_ino))?,
+        dev: sb.read_field(offset!(super_block_s_dev))?,
+        sb,
+    })
+}
+
+/// The name of a superblock's file system type.
+#[inline(always)]
+pub fn copy_fstype(sb: Address, to: &mut [u8; FSTYPE_BYTES]) {
+    if let Some(fstype) = sb.follow(offset!(super_block_s_type))
+        && let Some(name) = fstype.follow(offset!(file_system_type_name))
+    {
+        // One byte less than there is room for: the last one stays the ending 0.
+        name.copy_to(to.as_mut_ptr(), FSTYPE_BYTES as u32 - 1);
+    }
+}
+
+/// The reference count of a dentry: each of its children holds one.
+#[inline(always)]
+pub fn references(dentry: Address) -> Option<u32> {
+    dentry.read_field(offset!(dentry_d_count))
+}
+
+/// The first link in a directory's list; its head or 0 in an empty one.
+#[inline(always)]
+pub fn first(dentry: Address) -> Option<u64> {
+    dentry.read_field(offset!(dentry_d_children))
+}
+
+/// Passes some children, counts them, leaves the cursor at the last one. How it ended: [`census_end`].
+///
+/// New children come to the head of the list, so what is behind a place stays as it is until somebody
+/// removes or renames a child. That is seen: each child must point back to the one that led to it, and
+/// have this directory as its parent.
+#[inline(always)]
+pub fn step(dentry: Address, state: &mut CensusState) -> u32 {
+    state.negative_count = 0;
+    state.positive_count = 0;
+    state.no_child_count = 0;
+    state.sample_len = 0;
+    let Some(head) = dentry.field(offset!(dentry_d_children)) else {
+        return census_end::LOST;
+    };
+    let Some((mut from, mut to)) = place(dentry, head, &state.cursor) else {
+        return census_end::LOST;
+    };
+    let mut end = census_end::MORE;
+    let mut sample = 0_u64;
+    let mut is_sample_negative = false;
+    for round in 0..CENSUS_STEPS_MAX {
+        if round >= state.steps_max {
+            break;
+        }
+        // The end of one kind of list, and of the other.
+        if to == 0 || to == head.0 {
+            end = census_end::LAST;
+            break;
+        }
+        let child = child_of(to);
+        let Some(link) = Address(to).read::<Link>() else {
+            return census_end::LOST;
+        };
+        if link.before != from || !is_parent(dentry, child) {
+            return census_end::LOST;
+        }
+        let Some(inode) = child.read_field::<u64>(offset!(dentry_d_inode)) else {
+            return census_end::LOST;
+        };
+        if inode != 0 {
+            state.positive_count += 1;
+            if !is_sample_negative {
+                sample = child.0;
+            }
+        } else if is_no_child(child) {
+            state.no_child_count += 1;
+        } else {
+            state.negative_count += 1;
+            sample = child.0;
+            is_sample_negative = true;
+        }
+        from = to;
+        to = link.next;
+    }
+    // The list may have ended just behind the last child.
+    if to == 0 || to == head.0 {
+        end = census_end::LAST;
+    }
+    if from == head.0 {
+        return end;
+    }
+    state.cursor.link_addr = from;
+    state.cursor.next_addr = to;
+    state.cursor.name_hash_len = name_hash_len(child_of(from)).unwrap_or(0);
+    if sample != 0 {
+        state.sample_len = copy_name(Address(sample), &mut state.sample).unwrap_or(0);
+    }
+    end
+}
+
+/// The link to come from and the one to go to; none where the cursor is not in the list any more, or
+/// is there at another place.
+#[inline(always)]
+fn place(dentry: Address, head: Address, cursor: &CensusCursor) -> Option<(u64, u64)> {
+    if cursor.link_addr == 0 {
+        return Some((head.0, head.read()?));
+    }
+    let link: Link = Address(cursor.link_addr).read()?;
+    let child = child_of(cursor.link_addr);
+    let back: u64 = Address(link.before).read()?;
+    if back != cursor.link_addr
+        || link.next != cursor.next_addr
+        || !is_parent(dentry, child)
+        || name_hash_len(child).unwrap_or(0) != cursor.name_hash_len
+    {
+        return None;
+    }
+    Some((cursor.link_addr, link.next))
+}
+
+#[inline(always)]
+fn child_of(link_addr: u64) -> Address {
+    let offset = offset!(dentry_d_sib);
+    // User space has looked: without it nothing is loaded.
+    if offset == OFFSET_UNKNOWN {
+        return Address(0);
+    }
+    Address(link_addr - u64::from(offset))
+}
+
+#[inline(always)]
+fn is_parent(dentry: Address, child: Address) -> bool {
+    child
+        .read_field::<u64>(offset!(dentry_d_parent))
+        .is_some_and(|parent| parent == dentry.0)
+}
+
+/// A cursor of readdir, or a name whose lookup goes on.
+#[inline(always)]
+fn is_no_child(child: Address) -> bool {
+    child
+        .read_field::<u32>(offset!(dentry_d_flags))
+        .is_some_and(|flags| flags & offset!(dentry_flags_no_child) != 0)
+}
+
+#[inline(always)]
+fn name_hash_len(child: Address) -> Option<u64> {
+    child.read_field(offset!(dentry_d_name_hash_len))
+}
+
+#[inline(always)]
+fn copy_name(child: Address, to: &mut [u8; NAME_ROOM]) -> Option<u32> {
+    let len: u32 = child.read_field(offset!(dentry_d_name_len))?;
+    let name = child.follow(offset!(dentry_d_name_name))?;
+    let len = masked::<NAME_BYTES_MAX>(len as usize) as u32;
+    name.copy_to(to.as_mut_ptr(), len).then_some(len)
+}

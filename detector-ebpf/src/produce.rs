@@ -1,0 +1,286 @@
+//! Who changes the cached children of which directory, and how often?
+//!
+//! Each change is summed in the kernel under its process and directory; only the first one of a pair
+//! leaves a record, and a name now and then. So the guard comes first and all loads are plain ones:
+//! these functions run at every miss of a lookup on the host.
+
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        generated::bpf_get_current_comm,
+    },
+    macros::{fentry, map},
+    maps::{Array, HashMap, PerCpuArray},
+    programs::FEntryContext,
+};
+use fslockup_ebpf::{
+    COMM_BYTES, NameRecord, PRODUCER_SLOTS, ProducerCounts, ProducerKey, ProducerRecord,
+    ProducerSlot, change, kind, producer_slot,
+};
+
+use crate::{
+    emit::emit_if_room,
+    kread::{self, Typed},
+    settings,
+};
+
+/// What each process did in each directory. 16,384 elements of 64 bytes take 2 MiB in the kernel, all of
+/// it from the start: memory can't be asked for where these programs run.
+#[map]
+static PRODUCERS: HashMap<ProducerKey, ProducerCounts> = HashMap::with_max_entries(16_384, 0);
+
+/// Changes that found that map full, by [`change`].
+#[map]
+static UNCOUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(change::LEN as u32, 0);
+
+/// The way around that map for nearly all: a hash of 16 bytes and the way to the element take half of what
+/// a program may cost here. 640 KiB.
+#[map]
+static SLOTS: Array<ProducerSlot> = Array::with_max_entries(PRODUCER_SLOTS as u32, BPF_F_MMAPABLE);
+
+/// Never written: what the records start as.
+#[map]
+static EMPTY_PRODUCER: Array<ProducerRecord> = Array::with_max_entries(1, 0);
+
+/// As above.
+#[map]
+static EMPTY_NAME: Array<NameRecord> = Array::with_max_entries(1, 0);
+
+/// `d_splice_alias(inode, dentry)`, 7.x `d_splice_alias_ops(inode, dentry, ops)`: the end of a lookup on
+/// most file systems.
+#[fentry]
+pub fn produce_splice(ctx: FEntryContext) -> i32 {
+    made(Typed::argument(&ctx, 1), Typed::argument(&ctx, 0));
+    0
+}
+
+/// `d_add(dentry, inode)`: the end of a lookup on the others.
+#[fentry]
+pub fn produce_add(ctx: FEntryContext) -> i32 {
+    made(Typed::argument(&ctx, 0), Typed::argument(&ctx, 1));
+    0
+}
+
+/// `d_instantiate(dentry, inode)`.
+#[fentry]
+pub fn produce_inst(ctx: FEntryContext) -> i32 {
+    filled(Typed::argument(&ctx, 0), Typed::argument(&ctx, 1));
+    0
+}
+
+/// `d_instantiate_new(dentry, inode)`.
+#[fentry]
+pub fn produce_new(ctx: FEntryContext) -> i32 {
+    filled(Typed::argument(&ctx, 0), Typed::argument(&ctx, 1));
+    0
+}
+
+/// `d_make_persistent(dentry, inode)`.
+#[fentry]
+pub fn produce_persist(ctx: FEntryContext) -> i32 {
+    filled(Typed::argument(&ctx, 0), Typed::argument(&ctx, 1));
+    0
+}
+
+/// `d_delete(dentry)`. With one reference it takes the inode away, with more it only hides the dentry.
+#[fentry]
+pub fn produce_delete(ctx: FEntryContext) -> i32 {
+    let dentry = Typed::argument(&ctx, 0);
+    if kread::references(dentry) == 1 {
+        count::<{ change::EMPTIED }>(dentry);
+    }
+    0
+}
+
+/// `__dentry_kill(dentry)`: nothing stops it once it is entered.
+#[fentry]
+pub fn produce_kill(ctx: FEntryContext) -> i32 {
+    removed(Typed::argument(&ctx, 0));
+    0
+}
+
+/// `dentry_kill(dentry)`, 7.x: it takes the locks itself and gives up if somebody has a reference.
+#[fentry]
+pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
+    let dentry = Typed::argument(&ctx, 0);
+    if kread::references(dentry) == 0 {
+        removed(dentry);
+    }
+    0
+}
+
+#[inline(always)]
+fn made(dentry: Typed, inode: Typed) {
+    if inode.is_null() {
+        count::<{ change::MADE_NEGATIVE }>(dentry);
+    } else if !inode.is_error() {
+        count::<{ change::MADE_POSITIVE }>(dentry);
+    }
+}
+
+/// What no lookup can find is no negative dentry that is filled: an `O_TMPFILE`, or an object that a
+/// pseudo file system makes.
+#[inline(always)]
+fn filled(dentry: Typed, inode: Typed) {
+    if inode.is_null() {
+        return;
+    }
+    if kread::is_hashed(dentry) {
+        count::<{ change::FILLED }>(dentry);
+    } else {
+        count::<{ change::MADE_POSITIVE }>(dentry);
+    }
+}
+
+/// A lookup that ends in an error gives its dentry back before it was in the cache: proc and sysfs
+/// say so of names that don't exist.
+#[inline(always)]
+fn removed(dentry: Typed) {
+    if kread::is_positive(dentry) {
+        count::<{ change::REMOVED_POSITIVE }>(dentry);
+    } else if !kread::never_was_hashed(dentry) {
+        count::<{ change::REMOVED_NEGATIVE }>(dentry);
+    }
+}
+
+/// Adds one, if the directory is large enough to matter. Each cached child holds one reference to its
+/// parent (`d_alloc` in fs/dcache.c), so the count is never smaller than the number of children.
+#[inline(always)]
+fn count<const CHANGE: u32>(dentry: Typed) {
+    let directory = kread::parent(dentry);
+    if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
+        return;
+    }
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let pid = (pid_tgid >> 32) as u32;
+    let ino = kread::ino(directory);
+    let Some(slot) = SLOTS.get_ptr_mut(producer_slot(pid, ino) as u32) else {
+        return;
+    };
+    // SAFETY: an element of the array; its owner's fields are written once.
+    let is_mine = unsafe {
+        (*slot).key.ino == ino
+            && (*slot).key.pid == pid
+            && (*slot).dentry_addr == directory.address().0
+    };
+    let counts = if is_mine {
+        // SAFETY: as above.
+        unsafe { &raw mut (*slot).counts }
+    } else if directory.is_same(dentry) {
+        // A root is its own parent.
+        return;
+    } else {
+        let Some(counts) = count_slowly(directory, pid_tgid, slot) else {
+            leave_uncounted(CHANGE);
+            return;
+        };
+        counts
+    };
+    // SAFETY: one of the counts in the element.
+    let count = unsafe {
+        (&raw mut (*counts).counts)
+            .cast::<u64>()
+            .add(CHANGE as usize)
+    };
+    add_one(count);
+    // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
+    // or none of the two does.
+    let now = unsafe { count.read_volatile() };
+    if now & now.wrapping_sub(1) == 0 {
+        tell_name(directory, pid, CHANGE, dentry);
+    }
+}
+
+/// Adds one where threads, or processes on other CPUs, may do the same.
+#[inline(always)]
+fn add_one(count: *mut u64) {
+    // SAFETY: one instruction on these eight bytes.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
+    }
+}
+
+/// The pair's counts in the map, which is told of if it is new, and given the slot if that is free.
+#[inline(always)]
+fn count_slowly(
+    directory: Typed,
+    pid_tgid: u64,
+    slot: *mut ProducerSlot,
+) -> Option<*mut ProducerCounts> {
+    let key = producer_key(directory, (pid_tgid >> 32) as u32);
+    let counts = match PRODUCERS.get_ptr_mut(key) {
+        Some(counts) => counts,
+        None => {
+            let none = ProducerCounts {
+                counts: [0; change::LEN],
+            };
+            // Of two threads that come at once one succeeds.
+            if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
+                tell_producer(&key, pid_tgid as u32, directory);
+            }
+            PRODUCERS.get_ptr_mut(key)?
+        }
+    };
+    // SAFETY: an element of the array.
+    unsafe {
+        let claims = &raw mut (*slot).claims_count;
+        if claims.read_volatile() == 0 {
+            add_one(claims);
+            // Two that come at once read 2, or one of them 1, but never both: then it is the one's,
+            // or nobody's.
+            if claims.read_volatile() == 1 {
+                (*slot).key = key;
+                (&raw mut (*slot).dentry_addr).write_volatile(directory.address().0);
+            }
+        }
+    }
+    Some(counts)
+}
+
+#[inline(always)]
+fn producer_key(directory: Typed, pid: u32) -> ProducerKey {
+    let (ino, dev) = kread::identity(directory);
+    ProducerKey { ino, dev, pid }
+}
+
+fn leave_uncounted(change: u32) {
+    if let Some(count) = UNCOUNTED.get_ptr_mut(change) {
+        // SAFETY: the element is this CPU's own.
+        unsafe { *count += 1 };
+    }
+}
+
+#[inline(always)]
+fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
+    let Some(empty) = EMPTY_PRODUCER.get(0) else {
+        return;
+    };
+    emit_if_room(empty, |record| {
+        record.kind = kind::PRODUCER;
+        record.tid = tid;
+        record.key = *key;
+        record.dentry_addr = directory.address().0;
+        // SAFETY: plain helpers; the last one writes at most the bytes given.
+        unsafe {
+            record.at_ns = bpf_ktime_get_ns();
+            record.cgroup_id = bpf_get_current_cgroup_id();
+            bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
+        }
+        kread::fill_producer_directory(directory.address(), record);
+        kread::fill_exe(record);
+    });
+}
+
+#[inline(always)]
+fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
+    let Some(empty) = EMPTY_NAME.get(0) else {
+        return;
+    };
+    emit_if_room(empty, |record| {
+        record.kind = kind::NAME;
+        record.change = change;
+        record.key = producer_key(directory, pid);
+        kread::fill_name(dentry.address(), record);
+    });
+}

@@ -1,0 +1,316 @@
+//! The readings of `fslockup top` and of `check` on a live host: producers, counts, marks, and what its own walks cost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    os::fd::AsFd as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use aya::maps::{MapData, RingBuf};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
+
+use super::{
+    CommandError, make_plan,
+    maps::Maps,
+    marks,
+    origin::Origins,
+    read_facts,
+    run::{MOUNTINFO, give_back_memory},
+    top::{Source, top},
+};
+use crate::{
+    attach::{self, Attached, Thresholds},
+    census::{self, Census},
+    cli::TopArgs,
+    clock,
+    danger::{DirectoryId, Sources, Watcher, dangers},
+    event::{self, Event, Walk},
+    facts::{self, Facts},
+    mounts::{self, Mounts},
+    predict::{Measured, Rates},
+    probes,
+    producers::Directory,
+    top::{Snapshot, Totals},
+};
+
+/// A shorter walk says nothing of its children.
+const WALK_THRESHOLD_NS: u64 = 100_000;
+/// Walks remembered.
+const WALKS_MAX: usize = 64;
+/// Directories looked at.
+const DIRECTORIES_MAX: usize = 256;
+/// Fewer children are shown only where somebody was seen making them, and are never counted.
+const CHILDREN_MIN: u64 = 1_000;
+/// How long counting may take in one reading: no key is heard meanwhile.
+const COUNTING_TIME: Duration = Duration::from_millis(200);
+/// How often all of `/proc` is searched for marks.
+const MARKS_PERIOD: Duration = Duration::from_secs(10);
+
+/// `fslockup top`.
+pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
+    let (facts, _) = read_facts(&args.kernel)?;
+    let mut plan = make_plan(&args.kernel, &facts)?;
+    plan.probes.retain(|planned| {
+        planned.probe == probes::WALK || planned.probe.starts_with(probes::PRODUCERS)
+    });
+    let thresholds = Thresholds {
+        walk_ns: WALK_THRESHOLD_NS,
+        producer_children_min: args.producer_children_min,
+        ..Thresholds::NEVER
+    };
+    let (attached, records) = attach::attach(&plan, &facts, &thresholds, None)?;
+    let mut live = Live::new(&facts, attached, records)?;
+    give_back_memory();
+    top(args, &mut live, &facts.host, &facts.kernel_release)
+}
+
+/// What the programs that are attached tell, and what `/proc` does.
+pub struct Live {
+    origins: Origins,
+    maps: Maps,
+    records: RingBuf<MapData>,
+    mounts: Mounts,
+    /// Roots of mounts and directories that were walked, with their paths: they may be full of what
+    /// nobody was seen making.
+    quiet: BTreeMap<DirectoryId, (census::Directory, Vec<u8>)>,
+    censuses: BTreeMap<DirectoryId, Census>,
+    watchers: Vec<(u32, u64, Watcher)>,
+    watchers_read: Option<Instant>,
+    walks: VecDeque<Measured>,
+}
+
+impl Source for Live {
+    fn drain(&mut self) -> Result<(), CommandError> {
+        let mut walks = Vec::new();
+        while let Some(record) = self.records.next() {
+            match event::decode(&record) {
+                Ok(event) if self.origins.take(&event) => {}
+                Ok(Event::Walk(walk)) => walks.push(walk),
+                _ => {}
+            }
+        }
+        for walk in walks {
+            self.measure(&walk);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Snapshot, CommandError> {
+        self.drain()?;
+        self.read_mounts()?;
+        let failed = CommandError::io("producers");
+        self.origins.update(&mut self.maps).map_err(failed)?;
+        let directories = self.origins.table().directories(DIRECTORIES_MAX);
+        let references = self.look(&directories);
+        self.count(&directories, &references);
+        self.find_watchers(&directories, &references);
+        let table = self.origins.table();
+        let rates = Rates::from_walks(self.walks.make_contiguous());
+        let lost_count = self.maps.lost_count();
+        let now_ns = clock::monotonic_ns();
+        let censuses: Vec<_> = self.censuses.values().cloned().collect();
+        let list = dangers(
+            &Sources {
+                directories: &directories,
+                censuses: &censuses,
+                references: &references,
+                watchers: &self.watchers,
+            },
+            |id, directory| self.path(id, directory),
+            |children_count, negative_count| rates.predict_ns(children_count, negative_count),
+        );
+        Ok(Snapshot {
+            at_ns: now_ns,
+            realtime_ns: i64::try_from(now_ns)
+                .unwrap_or(i64::MAX)
+                .saturating_add(clock::realtime_offset_ns()),
+            dangers: list,
+            totals: Totals {
+                dropped: *table.dropped(),
+                uncounted: *table.uncounted(),
+                lost_count: lost_count.map_err(CommandError::io("counters"))?,
+                dentry_state: facts::DentryState::read(),
+            },
+        })
+    }
+}
+
+impl Live {
+    /// Finds the directories that are looked at whoever changes them.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read.
+    pub fn new(
+        facts: &Facts,
+        attached: Attached,
+        records: RingBuf<MapData>,
+    ) -> Result<Self, CommandError> {
+        let mut live = Self {
+            origins: Origins::new(facts).map_err(CommandError::io("/proc"))?,
+            maps: Maps::new(attached).map_err(CommandError::io("/proc"))?,
+            records,
+            mounts: Mounts::default(),
+            quiet: BTreeMap::new(),
+            censuses: BTreeMap::new(),
+            watchers: Vec::new(),
+            watchers_read: None,
+            walks: VecDeque::new(),
+        };
+        live.read_mounts()?;
+        live.find_mounted();
+        Ok(live)
+    }
+
+    /// Why children can't be counted here, if so.
+    pub fn census_error(&self) -> Option<String> {
+        self.origins.census_error()
+    }
+
+    /// A walk that ended is worth something together with the number of children that it passed.
+    fn measure(&mut self, walk: &Walk) {
+        let Some(walk_ns) = walk.walk_ns() else {
+            return;
+        };
+        let Some(directory) = self.origins.behind_lock(walk) else {
+            return;
+        };
+        let Ok(census) = self.origins.count(&directory, COUNTING_TIME) else {
+            return;
+        };
+        self.remember(walk);
+        if self.walks.len() == WALKS_MAX {
+            self.walks.pop_front();
+        }
+        self.walks.push_back(Measured {
+            walk_ns,
+            children_count: census.children_count,
+            negative_count: census.negative_count,
+        });
+    }
+
+    /// A directory that was walked may be walked again, whoever filled it and when.
+    fn remember(&mut self, walk: &Walk) {
+        if self.quiet.len() >= 2 * DIRECTORIES_MAX {
+            return;
+        }
+        let directory = self.origins.behind_lock(walk);
+        let (Some(directory), Some(names)) = (directory, &walk.path) else {
+            return;
+        };
+        let path = if walk.is_path_cut {
+            mounts::join(b"...", names)
+        } else {
+            self.mounts
+                .resolve(walk.dev, names)
+                .unwrap_or_else(|| mounts::join(b"", names))
+        };
+        self.quiet.insert((walk.dev, walk.ino), (directory, path));
+    }
+
+    fn read_mounts(&mut self) -> Result<(), CommandError> {
+        let text = fs::read(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
+        self.mounts = Mounts::parse(&text);
+        self.origins.mounts(&text);
+        Ok(())
+    }
+
+    /// Directories that nobody changes now can be full as well. The roots of mounts are the ones that
+    /// the stories are about, and the directories for temporary files.
+    fn find_mounted(&mut self) {
+        let usual = [b"/tmp".to_vec(), b"/var/tmp".to_vec(), b"/dev/shm".to_vec()];
+        let points = self.mounts.points().chain(usual);
+        for path in points.take(DIRECTORIES_MAX).collect::<Vec<_>>() {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let Ok(file) = open(path.as_slice(), flags, Mode::empty()) else {
+                continue;
+            };
+            if let Some(directory) = self.origins.find(file.as_fd()) {
+                let id = (directory.dev, directory.ino);
+                self.quiet.entry(id).or_insert((directory, path));
+            }
+        }
+    }
+
+    /// How many children each directory has at most; a directory that is gone has none.
+    fn look(&mut self, directories: &[Directory]) -> BTreeMap<DirectoryId, u64> {
+        let produced = directories.iter().filter(|one| one.dentry_addr != 0);
+        let produced = produced.map(|one| census::Directory::at(one.dentry_addr, one.dev, one.ino));
+        let quiet = self.quiet.values().map(|(directory, _)| *directory);
+        let mut references = BTreeMap::new();
+        for directory in produced.chain(quiet).collect::<Vec<_>>() {
+            let children_count = self.origins.peek(&directory).unwrap_or_default();
+            references.insert((directory.dev, directory.ino), children_count);
+        }
+        references
+    }
+
+    /// Counts the largest anew where they have changed by more than a tenth, the largest first, as long
+    /// as there is time.
+    fn count(&mut self, directories: &[Directory], references: &BTreeMap<DirectoryId, u64>) {
+        let start = Instant::now();
+        let mut largest: Vec<_> = references
+            .iter()
+            .filter(|(_, children_count)| **children_count >= CHILDREN_MIN)
+            .map(|(id, children_count)| (*children_count, *id))
+            .collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let shown: BTreeSet<_> = largest.iter().map(|(_, id)| *id).collect();
+        self.censuses.retain(|id, _| shown.contains(id));
+        for (children_count, id) in largest {
+            let before = self.censuses.get(&id).map_or(0, |one| one.children_count);
+            if children_count.abs_diff(before) <= before / 10 {
+                continue;
+            }
+            let left = COUNTING_TIME.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let Some(directory) = self.place(id, directories) else {
+                continue;
+            };
+            if let Ok(census) = self.origins.count(&directory, left) {
+                self.censuses.insert(id, census);
+            }
+        }
+    }
+
+    fn place(&self, id: DirectoryId, directories: &[Directory]) -> Option<census::Directory> {
+        let quiet = self.quiet.get(&id).map(|(directory, _)| *directory);
+        quiet.or_else(|| {
+            let one = directories.iter().find(|one| (one.dev, one.ino) == id)?;
+            Some(census::Directory::at(one.dentry_addr, one.dev, one.ino))
+        })
+    }
+
+    /// Not while a walk runs: it holds the locks that showing a mark takes.
+    fn find_watchers(
+        &mut self,
+        directories: &[Directory],
+        references: &BTreeMap<DirectoryId, u64>,
+    ) {
+        let is_recent = self
+            .watchers_read
+            .is_some_and(|read| read.elapsed() < MARKS_PERIOD);
+        if is_recent || !self.maps.running().is_empty() {
+            return;
+        }
+        let known = directories.iter().map(|one| (one.dev, one.ino));
+        let wanted: BTreeSet<_> = known.chain(references.keys().copied()).collect();
+        self.watchers = marks::watchers(self.origins.proc(), &wanted).found;
+        self.watchers_read = Some(Instant::now());
+    }
+
+    fn path(&self, id: DirectoryId, directory: Option<&Directory>) -> Option<Vec<u8>> {
+        if let Some((_, path)) = self.quiet.get(&id) {
+            return Some(path.clone());
+        }
+        let names = directory?.path.as_ref()?;
+        let on_host = self.mounts.resolve(id.0, names);
+        on_host.or_else(|| Some(mounts::join(b"", names)))
+    }
+}
