@@ -23,6 +23,7 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
         resource::{RLIM_INFINITY, Resource, setrlimit},
         signal::{Signal, kill},
     },
@@ -126,9 +127,11 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         Some("fslockup: format: the change takes a restart"),
     );
 
-    workload::watch(&dir, &[])?;
+    // This process stays: of one that is gone the program is not known.
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    inotify.add_watch(&dir, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN)?;
     let incident = detector.wait_for("incident", |line| line["type"] == "incident")?;
-    whole(checks, &incident, &dir);
+    whole(checks, &incident, &dir)?;
     journalled(checks, &journal, &incident)?;
     kill(pid, Signal::SIGTERM)?;
     told(&manager, "STOPPING=1")?;
@@ -304,13 +307,13 @@ fn may_use_maps_of_others() -> anyhow::Result<bool> {
 }
 
 /// Nothing is missing in it though the privileges are gone and the disk is hidden.
-fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
+fn whole(checks: &mut Checks, incident: &Value, dir: &Path) -> anyhow::Result<()> {
     let walk = &incident["walk"];
     checks.equal("path", walk["path"].as_str(), dir.to_str());
     checks.equal(
         "program of the walker",
         walk["exe"].as_str(),
-        Some("/bin/workload"),
+        std::env::current_exe()?.to_str(),
     );
     checks.that(
         "children were counted",
@@ -324,6 +327,7 @@ fn whole(checks: &mut Checks, incident: &Value, dir: &Path) {
         producer["exe"].as_str() == Some("/bin/workload"),
         producer.to_string(),
     );
+    Ok(())
 }
 
 /// The incident in the journal, in the journal's own form.
