@@ -126,11 +126,19 @@ impl Prometheus {
             _dir: dir,
         };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "prometheus does not listen");
+        // It listens first and answers 503 until it has read its data.
+        while !started.is_ready() {
+            assert!(Instant::now() < deadline, "prometheus does not get ready");
             thread::sleep(Duration::from_millis(100));
         }
         started
+    }
+
+    fn is_ready(&self) -> bool {
+        std::net::TcpStream::connect(self.address).is_ok()
+            && get(self.address, "/-/ready", "*/*")
+                .0
+                .starts_with("HTTP/1.1 200 ")
     }
 
     fn api(&self, path: &str) -> Value {
