@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use fslockup_ebpf::COMM_BYTES;
 
-use crate::{escape::until_nul, output::Format, plan::Via, top::SortKey};
+use crate::{escape::until_nul, output::Format, pipeline::Limits, plan::Via, top::SortKey};
 
 /// A directory with fewer cached children can't freeze anything; there are very many of these.
 const PRODUCER_CHILDREN_MIN: u32 = 32;
@@ -98,12 +98,30 @@ pub struct RunArgs {
     /// How often the map of running walks is read
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, allow_hyphen_values = true, hide = true)]
     pub poll_period: Duration,
+    /// Tell of this many incidents in a minute, and of twice as many walks; what is above is counted and
+    /// said once a minute, and the worst is always told. 0: no limit
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub incidents_per_minute: u32,
+    /// Of one directory, at most this many of them
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub incidents_per_directory: u32,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// Keep facts and raw records in this file, for `fslockup replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// How much is told in a minute; none: all of it.
+    #[must_use]
+    pub fn limits(&self) -> Option<Limits> {
+        (self.incidents_per_minute > 0).then_some(Limits {
+            per_directory: self.incidents_per_directory,
+            per_host: self.incidents_per_minute,
+        })
+    }
 }
 
 /// Options of `check`.

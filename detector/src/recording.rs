@@ -25,6 +25,7 @@ mod kind {
     pub const TICK: u8 = 9;
     pub const IDENTITY: u8 = 10;
     pub const CHILDREN: u8 = 11;
+    pub const CLOCK: u8 = 12;
 }
 
 /// Why a recording can't be read to its end.
@@ -125,6 +126,9 @@ impl<W: Write> Writer<W> {
             Input::Children(children) => {
                 frame::write(&mut self.to, kind::CHILDREN, &serde_json::to_vec(children)?)?;
             }
+            Input::Clock { realtime_offset_ns } => {
+                frame::write(&mut self.to, kind::CLOCK, &realtime_offset_ns.to_le_bytes())?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -209,6 +213,12 @@ impl<R: Read> Reader<R> {
                 Input::Identity { pid, identity }
             }
             kind::CHILDREN => Input::Children(json("children", &frame.payload)?),
+            kind::CLOCK => {
+                let (offset_ns, _) = timed("clock", &frame.payload)?;
+                Input::Clock {
+                    realtime_offset_ns: offset_ns.cast_signed(),
+                }
+            }
             kind::END => {
                 self.has_ended = true;
                 Input::End(json("end", &frame.payload)?)
@@ -260,6 +270,7 @@ mod tests {
             incident_threshold_ns: 3,
             wait_threshold_ns: 4,
             stall_threshold_ns: 5,
+            limits: None,
         }
     }
 
@@ -317,6 +328,9 @@ mod tests {
                 degraded: vec!["x".to_owned()],
                 ..Children::default()
             })),
+            Input::Clock {
+                realtime_offset_ns: -3,
+            },
             Input::Tick {
                 now_ns: 14,
                 lost_count: u64::MAX,
@@ -384,6 +398,7 @@ mod tests {
         for (kind, payload) in [
             (kind::RUNNING, &b"short"[..]),
             (kind::KERNEL_LOG, b"1234567"),
+            (kind::CLOCK, b"1234567"),
             (kind::TICK, b"12345678"),
             (kind::TICK, b"123456781234567"),
             (kind::SYMBOLS, b"{}"),

@@ -38,6 +38,10 @@ const POLL_PERIOD_MIN: Duration = Duration::from_millis(1);
 /// How often time passes for the pipeline while it has something to wait for.
 const TICK_PERIOD: Duration = Duration::from_millis(20);
 
+/// Times of day are told to the millisecond. The two clocks are not read at the same moment, and a busy
+/// host can take the CPU away in between.
+const CLOCK_TOLERANCE_NS: u64 = 10_000_000;
+
 /// NTP slews a clock by 500 ppm at most: 5 ms in this time.
 const COMPARE_PERIOD: Duration = Duration::from_secs(10);
 
@@ -73,6 +77,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         incident_threshold_ns: nanoseconds(args.incident_threshold),
         wait_threshold_ns: thresholds.wait_ns,
         stall_threshold_ns: thresholds.stall_ns,
+        limits: args.limits(),
     };
     let origins = Origins::new(&session.facts).map_err(CommandError::io("/proc"))?;
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
@@ -130,6 +135,9 @@ struct Loop<W: Write> {
     record_name: String,
     stacks: Stacks,
     origins: Origins,
+    realtime_offset_ns: i64,
+    /// What was suppressed is to be told at the next tick.
+    is_report_due: bool,
 }
 
 impl Loop<io::Stdout> {
@@ -153,12 +161,14 @@ impl Loop<io::Stdout> {
             .map_err(CommandError::io(OUTPUT))?
             .coloured(wants_colour());
         Ok(Self {
+            realtime_offset_ns: session.realtime_offset_ns,
             pipeline: Pipeline::new(session),
             printer,
             recorder,
             record_name,
             stacks,
             origins,
+            is_report_due: false,
         })
     }
 }
@@ -218,8 +228,10 @@ impl<W: Write> Loop<W> {
                     for input in maps.running() {
                         self.feed(&input)?;
                     }
+                    self.look_at_clock()?;
+                    self.is_report_due = self.pipeline.is_report_due(clock::monotonic_ns());
                 }
-                _ = tick.tick(), if self.pipeline.is_pending() => {
+                _ = tick.tick(), if self.pipeline.is_pending() || self.is_report_due => {
                     // The time first: what had come by then is in what is drained.
                     let now_ns = clock::monotonic_ns();
                     if let Some(log) = &mut kernel_log {
@@ -275,6 +287,16 @@ impl<W: Write> Loop<W> {
         Ok(())
     }
 
+    /// Tells when CLOCK_REALTIME was set, or when NTP has slewed it away.
+    fn look_at_clock(&mut self) -> Result<(), CommandError> {
+        let realtime_offset_ns = clock::realtime_offset_ns();
+        if realtime_offset_ns.abs_diff(self.realtime_offset_ns) < CLOCK_TOLERANCE_NS {
+            return Ok(());
+        }
+        self.realtime_offset_ns = realtime_offset_ns;
+        self.feed(&Input::Clock { realtime_offset_ns })
+    }
+
     fn read_kernel_log(&mut self, log: &mut KernelLog) -> Result<(), CommandError> {
         while let Some(line) = log.read() {
             if is_kernel_report(&line) {
@@ -296,9 +318,8 @@ impl<W: Write> Loop<W> {
 
     fn feed(&mut self, input: &Input) -> Result<(), CommandError> {
         let findings = self.pipeline.feed(input);
-        // Running walks are read ten times a second: only a reading that was told is kept.
-        let is_silent = matches!(input, Input::Running { .. } | Input::Tick { .. });
-        let is_kept = !findings.is_empty() || !is_silent;
+        // Running walks are read ten times a second: only a reading that led to something is kept.
+        let is_kept = self.pipeline.has_changed();
         if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
             recorder
                 .write(input)

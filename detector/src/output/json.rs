@@ -9,6 +9,7 @@ use super::{
     device,
     incident_json::{IncidentBody, SyscallBody, incident, syscall},
     origin::IdentityBody,
+    storm::{CountsBody, SuppressedBody, suppressed},
     syscall_name,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub enum Body {
     Incident(Box<IncidentBody>),
     /// A slow system call that no incident tells of.
     Syscall(Box<SyscallBody>),
+    /// A minute in which there was too much to tell all of it.
+    Suppressed(Box<SuppressedBody>),
     /// Totals at the end.
     Summary(Box<SummaryBody>),
     /// Bytes that were not a record.
@@ -130,6 +133,8 @@ pub struct SummaryBody {
     walks_below_threshold_count: u64,
     walks_reported_count: u64,
     incidents_count: u64,
+    suppressed_count: u64,
+    suppressed: CountsBody,
     records: Records,
     lost_count: u64,
     lost: Lost,
@@ -191,6 +196,7 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
         Finding::Walk(found) => Body::Walk(Box::new(walk(session, found))),
         Finding::Incident(found) => Body::Incident(Box::new(incident(session, found))),
         Finding::Syscall(found) => Body::Syscall(Box::new(syscall(session, found))),
+        Finding::Suppressed(found) => Body::Suppressed(Box::new(suppressed(found))),
         Finding::Summary(found) => Body::Summary(Box::new(summary(found))),
         Finding::BadRecord(error) => Body::BadRecord {
             error: error.to_string(),
@@ -261,6 +267,7 @@ fn summary(found: &Summary) -> SummaryBody {
         counts,
         reported_count,
         incidents_count,
+        suppressed,
         records,
         bad_records_count,
     } = found;
@@ -270,6 +277,8 @@ fn summary(found: &Summary) -> SummaryBody {
         walks_below_threshold_count: counts.below_threshold_count,
         walks_reported_count: *reported_count,
         incidents_count: *incidents_count,
+        suppressed_count: suppressed.suppressed_count(),
+        suppressed: (*suppressed).into(),
         records: Records {
             waits: records.waits.into(),
             stalls: records.stalls.into(),

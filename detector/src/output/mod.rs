@@ -8,6 +8,7 @@ mod incident_text;
 pub mod json;
 mod layout;
 mod origin;
+mod storm;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::{device, duration, incident_text::incident, json::time, syscall_name};
+use super::{
+    device, duration, incident_text::incident, json::time, storm::write_suppressed, syscall_name,
+};
 use crate::{
     escape::escape,
     incident::mask_names,
@@ -43,6 +45,7 @@ pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io:
         Finding::Walk(found) => walk(to, found),
         Finding::Incident(found) => incident(to, found, is_coloured),
         Finding::Syscall(found) => syscall(to, found),
+        Finding::Suppressed(found) => write_suppressed(to, found),
         Finding::Summary(found) => summary(to, found),
         Finding::BadRecord(error) => writeln!(to, "bad record: {error}"),
     }
@@ -138,6 +141,7 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
         counts,
         reported_count,
         incidents_count,
+        suppressed,
         bad_records_count,
         ..
     } = found;
@@ -148,6 +152,9 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
         counts.walks_count,
         counts.lost_count(),
     )?;
+    if suppressed.suppressed_count() > 0 {
+        write!(to, ", {} suppressed", suppressed.suppressed_count())?;
+    }
     if *bad_records_count > 0 {
         write!(to, ", {bad_records_count} bad records")?;
     }

@@ -1,6 +1,9 @@
 //! What the pipeline concludes.
 
-use super::Counts;
+use super::{
+    Counts,
+    storm::{SuppressedCounts, SuppressedFinding},
+};
 use crate::{
     event::{DecodeError, Syscall, Walk},
     incident::Incident,
@@ -16,6 +19,8 @@ pub enum Finding {
     Incident(Box<Incident>),
     /// A slow system call that no incident tells of.
     Syscall(Box<SyscallFinding>),
+    /// A minute is over in which there was too much to tell all of it.
+    Suppressed(Box<SuppressedFinding>),
     /// Bytes that were not a record.
     BadRecord(DecodeError),
     /// The end, with the totals.
@@ -79,10 +84,12 @@ pub struct Summary {
     pub duration_ns: u64,
     /// Counters of the programs.
     pub counts: Counts,
-    /// Walks reported, running ones not counted again.
+    /// Walks over the threshold, running ones not counted again.
     pub reported_count: u64,
     /// Incidents reported.
     pub incidents_count: u64,
+    /// What there was too much of to tell it.
+    pub suppressed: SuppressedCounts,
     /// What became of the records that are joined to walks.
     pub records: RecordCounts,
     /// Records that could not be decoded.

@@ -125,6 +125,11 @@ impl Detector {
         }
     }
 
+    /// What came so far, for a run whose lines nobody waits for; they are kept nowhere.
+    pub fn take_lines(&mut self) -> Vec<Value> {
+        self.lines.try_iter().collect()
+    }
+
     /// Sends a signal and waits for the end.
     pub fn end(mut self, signal: Signal) -> anyhow::Result<Ended> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;

@@ -6,9 +6,11 @@ mod busy;
 mod capabilities;
 mod census;
 mod checks;
+mod clock_stepped;
 mod contention;
 mod cost;
 mod coverage;
+mod cpu_offline;
 mod detector;
 mod errors;
 mod exact;
@@ -16,6 +18,7 @@ mod incident;
 mod kernel;
 mod kill;
 mod lockdown;
+mod many_watches;
 mod negative_flood;
 mod origin;
 mod origin_container;
@@ -31,11 +34,14 @@ mod quiet;
 mod release;
 mod removal;
 mod running;
+mod soak;
 mod soft_lockup;
 mod stall;
+mod storm;
 mod trace;
 mod tracefs;
 mod truth;
+mod two_instances;
 mod two_walks;
 mod walker_waits;
 
@@ -91,6 +97,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-names", origin_hostile::scenario),
     ("deep-path", origin_deep::scenario),
     ("container", origin_container::scenario),
+    ("two-instances", two_instances::scenario),
+    ("clock-stepped", clock_stepped::scenario),
+    ("cpu-offline", cpu_offline::scenario),
+    ("many-watches", many_watches::scenario),
+    ("storm", storm::scenario),
+    ("soak", soak::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
