@@ -105,6 +105,13 @@ pub struct RunArgs {
     /// Of one directory, at most this many of them
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub incidents_per_directory: u32,
+    /// What programs and detector may take of one CPU. Where it is more, the dearest of the probes that
+    /// refine are detached for a while. 0: no limit
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = cpu_share, allow_hyphen_values = true)]
+    pub cpu_budget: CpuShare,
+    /// Time between two looks at what they take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true, hide = true)]
+    pub budget_period: Duration,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
@@ -242,6 +249,25 @@ fn comm(text: &str) -> Result<Comm, String> {
     Ok(Comm(comm))
 }
 
+/// Millionths of one CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuShare(pub u64);
+
+/// Percent with up to four digits behind the point.
+fn cpu_share(text: &str) -> Result<CpuShare, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 4 {
+        return Err("a share of one CPU in percent, like 0.5%".to_owned());
+    }
+    // One percent is 10,000 millionths: as many as four digits count.
+    let ppm = format!("{whole}{part:0<4}");
+    ppm.parse()
+        .map(CpuShare)
+        .map_err(|error| format!("{error}: a share of one CPU in percent, like 0.5%"))
+}
+
 /// Lines in one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u32);
@@ -310,6 +336,34 @@ mod tests {
         assert_eq!(rate("4294967295/s"), Ok(Rate(u32::MAX)));
         for bad in ["", "/s", "0", "-1", "1/m", "1.5", "4294967296", "1 /s"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_of_a_cpu_are_percent() {
+        for (text, ppm) in [
+            ("1%", 10_000),
+            ("10", 100_000),
+            ("0.5%", 5_000),
+            ("0.0001%", 1),
+            ("0", 0),
+            ("400%", 4_000_000),
+        ] {
+            assert_eq!(cpu_share(text), Ok(CpuShare(ppm)), "{text}");
+        }
+        for bad in [
+            "",
+            "%",
+            "-1%",
+            "1.%",
+            ".5",
+            "1.00001",
+            "1e3",
+            "1 %",
+            "+1",
+            "99999999999999999",
+        ] {
+            assert!(cpu_share(bad).is_err(), "{bad}");
         }
     }
 

@@ -26,6 +26,7 @@ mod kind {
     pub const IDENTITY: u8 = 10;
     pub const CHILDREN: u8 = 11;
     pub const CLOCK: u8 = 12;
+    pub const BUDGET: u8 = 13;
 }
 
 /// Why a recording can't be read to its end.
@@ -129,6 +130,9 @@ impl<W: Write> Writer<W> {
             Input::Clock { realtime_offset_ns } => {
                 frame::write(&mut self.to, kind::CLOCK, &realtime_offset_ns.to_le_bytes())?;
             }
+            Input::Budget(event) => {
+                frame::write(&mut self.to, kind::BUDGET, &serde_json::to_vec(event)?)?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -219,6 +223,7 @@ impl<R: Read> Reader<R> {
                     realtime_offset_ns: offset_ns.cast_signed(),
                 }
             }
+            kind::BUDGET => Input::Budget(json("budget", &frame.payload)?),
             kind::END => {
                 self.has_ended = true;
                 Input::End(json("end", &frame.payload)?)
@@ -252,6 +257,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        budget::{BudgetEvent, Change, Group},
         event::tests::{bytes, record},
         facts::tests::facts_with,
         pipeline::{Children, Counts, Symbol, WaitingNow},
@@ -327,6 +333,18 @@ mod tests {
                 ino: u64::MAX,
                 degraded: vec!["x".to_owned()],
                 ..Children::default()
+            })),
+            Input::Budget(Box::new(BudgetEvent {
+                at_ns: 12,
+                change: Change::Refused,
+                group: Some(Group::Waits),
+                cpu_ppm: 1,
+                group_ppm: 2,
+                own_ppm: 3,
+                budget_ppm: 4,
+                pause_ns: 5,
+                away_ns: 6,
+                reason: Some("\u{1b}".to_owned()),
             })),
             Input::Clock {
                 realtime_offset_ns: -3,

@@ -1,6 +1,6 @@
 //! Reads the programs' maps while they are attached.
 
-use std::{io, os::fd::OwnedFd, thread, time::Duration};
+use std::{collections::HashMap, io, os::fd::OwnedFd, thread, time::Duration};
 
 use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 use nix::{
@@ -9,7 +9,8 @@ use nix::{
 };
 
 use crate::{
-    attach::{Attached, ProducerMaps},
+    attach::{Attached, ProducerMaps, RunTime},
+    budget::Group,
     clock,
     pipeline::{Counts, Input, WaitingNow},
     probes::STALL,
@@ -114,6 +115,31 @@ impl Maps {
         let mut bytes = [0; 64];
         let count = nix::unistd::read(&file, &mut bytes).ok()?;
         Some(bytes[..count].trim_ascii_end().to_vec())
+    }
+
+    /// What each program took while the kernel measured.
+    pub fn run_times(&self) -> io::Result<HashMap<String, RunTime>> {
+        self.attached.run_times()
+    }
+
+    /// The groups of probes that could be detached.
+    pub fn groups(&self) -> Vec<Group> {
+        self.attached.groups()
+    }
+
+    /// Takes a group of probes away.
+    pub fn detach_group(&mut self, group: Group) {
+        self.attached.detach_group(group);
+    }
+
+    /// Puts it back, or says why that can't be.
+    pub fn attach_group(&mut self, group: Group) -> Result<(), String> {
+        self.attached.attach_group(group)?;
+        if group == Group::Stalls {
+            // The two clocks have drifted apart meanwhile.
+            self.compare_clocks().map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// What each process did in each directory.

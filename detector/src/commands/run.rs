@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, origin::Origins,
-    read_facts, stacks::Stacks,
+    CommandError, OUTPUT, budget::Overseer, kernel_log::KernelLog, make_plan, maps::Maps,
+    origin::Origins, read_facts, stacks::Stacks,
 };
 use crate::{
     attach::{self, Thresholds},
@@ -200,6 +200,8 @@ impl<W: Write> Loop<W> {
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
+        let (limit_ppm, period_ns) = (args.cpu_budget.0, nanoseconds(args.budget_period));
+        let mut overseer = Overseer::new(limit_ppm, period_ns, &maps.groups());
         let end = async {
             match args.duration {
                 Some(duration) => sleep(duration).await,
@@ -225,8 +227,12 @@ impl<W: Write> Loop<W> {
                     self.read_kernel_log(ready.get_inner_mut())?;
                 }
                 _ = poll.tick() => {
-                    for input in maps.running() {
-                        self.feed(&input)?;
+                    let inputs = maps.running();
+                    for input in &inputs {
+                        self.feed(input)?;
+                    }
+                    if let Some(event) = overseer.step(&mut maps, !inputs.is_empty()) {
+                        self.feed(&Input::Budget(Box::new(event)))?;
                     }
                     self.look_at_clock()?;
                     self.is_report_due = self.pipeline.is_report_due(clock::monotonic_ns());

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    budget::{BudgetBody, budget},
     device,
     incident_json::{IncidentBody, SyscallBody, incident, syscall},
     origin::IdentityBody,
@@ -44,6 +45,8 @@ pub enum Body {
     Syscall(Box<SyscallBody>),
     /// A minute in which there was too much to tell all of it.
     Suppressed(Box<SuppressedBody>),
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetBody>),
     /// Totals at the end.
     Summary(Box<SummaryBody>),
     /// Bytes that were not a record.
@@ -197,6 +200,7 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
         Finding::Incident(found) => Body::Incident(Box::new(incident(session, found))),
         Finding::Syscall(found) => Body::Syscall(Box::new(syscall(session, found))),
         Finding::Suppressed(found) => Body::Suppressed(Box::new(suppressed(found))),
+        Finding::Budget(found) => Body::Budget(Box::new(budget(found))),
         Finding::Summary(found) => Body::Summary(Box::new(summary(found))),
         Finding::BadRecord(error) => Body::BadRecord {
             error: error.to_string(),

@@ -1,5 +1,6 @@
 //! Findings as text for people and as JSON for programs. Nothing here asks the system anything.
 
+mod budget;
 mod census;
 mod check;
 mod duration;

@@ -4,11 +4,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{device, duration, json::time};
+use super::{device, duration, json::time, layout::shorten};
 use crate::{
     escape::escape,
     pipeline::{Suppressed, SuppressedCounts, SuppressedFinding, WalkFinding},
 };
+
+/// A path may take this much of a line.
+const PATH_COLUMNS: usize = 48;
 
 /// Body of `suppressed`.
 #[derive(Serialize)]
@@ -44,7 +47,6 @@ struct Worst {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "as in the other objects")]
 struct Syscalls {
     count: u64,
     syscall_ns_total: u64,
@@ -155,7 +157,10 @@ pub fn write_suppressed(to: &mut impl Write, found: &SuppressedFinding) -> io::R
             write!(
                 to,
                 ": {} by {} (pid {})",
-                path.map_or_else(|| "a directory".to_owned(), escape),
+                path.map_or_else(
+                    || "a directory".to_owned(),
+                    |path| shorten(&escape(path), PATH_COLUMNS)
+                ),
                 escape(&worst.walk.comm),
                 worst.walk.pid,
             )?;

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::{
-    device, duration, incident_text::incident, json::time, storm::write_suppressed, syscall_name,
+    budget::write_budget, device, duration, incident_text::incident, json::time,
+    storm::write_suppressed, syscall_name,
 };
 use crate::{
     escape::escape,
@@ -46,6 +47,7 @@ pub fn finding(to: &mut impl Write, finding: &Finding, is_coloured: bool) -> io:
         Finding::Incident(found) => incident(to, found, is_coloured),
         Finding::Syscall(found) => syscall(to, found),
         Finding::Suppressed(found) => write_suppressed(to, found),
+        Finding::Budget(found) => write_budget(to, found),
         Finding::Summary(found) => summary(to, found),
         Finding::BadRecord(error) => writeln!(to, "bad record: {error}"),
     }

@@ -5,6 +5,7 @@ use super::{
     storm::{SuppressedCounts, SuppressedFinding},
 };
 use crate::{
+    budget::BudgetEvent,
     event::{DecodeError, Syscall, Walk},
     incident::Incident,
     producers::Identity,
@@ -21,6 +22,8 @@ pub enum Finding {
     Syscall(Box<SyscallFinding>),
     /// A minute is over in which there was too much to tell all of it.
     Suppressed(Box<SuppressedFinding>),
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetFinding>),
     /// Bytes that were not a record.
     BadRecord(DecodeError),
     /// The end, with the totals.
@@ -75,6 +78,15 @@ pub struct SyscallFinding {
     /// How much of it was spent in walks that came out as incidents before the call ended; 0 where
     /// no walk over the threshold was inside.
     pub walk_ns: u64,
+}
+
+/// What the budget made of the probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetFinding {
+    /// What happened.
+    pub event: BudgetEvent,
+    /// CLOCK_REALTIME of it, in nanoseconds.
+    pub realtime_ns: i64,
 }
 
 /// Totals of a run.

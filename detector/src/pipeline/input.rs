@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::storm::Limits;
 use crate::{
+    budget::BudgetEvent,
     census::Census,
     facts::{Answer, Facts},
     producers::{Directory, Identity},
@@ -98,6 +99,8 @@ pub enum Input {
         /// As [`Session::realtime_offset_ns`].
         realtime_offset_ns: i64,
     },
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetEvent>),
     /// What a process is, always before the first record of a walk of its.
     Identity {
         /// Process id.

@@ -13,11 +13,14 @@ use std::collections::{HashMap, HashSet};
 
 use fslockup_ebpf::kind;
 
-pub use finding::{Fates, Finding, RecordCounts, Summary, SyscallFinding, WaiterNow, WalkFinding};
+pub use finding::{
+    BudgetFinding, Fates, Finding, RecordCounts, Summary, SyscallFinding, WaiterNow, WalkFinding,
+};
 pub use input::{Children, Counts, Input, Session, Symbol, WaitingNow, Wanted};
 pub use storm::{Limits, Suppressed, SuppressedCounts, SuppressedFinding};
 
 use crate::{
+    budget::Absences,
     correlate::{Correlator, KernelReport},
     event::{self, Event, Walk},
     mounts::Mounts,
@@ -41,6 +44,7 @@ pub struct Pipeline {
     bad_records_count: u64,
     storm: storm::Storm,
     has_changed: bool,
+    absences: Absences,
 }
 
 /// Whether a record of the kernel's log is the headline of a report on a freeze: all others mean
@@ -58,6 +62,7 @@ impl Pipeline {
         Self {
             storm,
             has_changed: false,
+            absences: Absences::default(),
             session,
             mounts: Mounts::default(),
             announced: HashSet::new(),
@@ -127,6 +132,13 @@ impl Pipeline {
             Input::Clock { realtime_offset_ns } => {
                 self.session.realtime_offset_ns = *realtime_offset_ns;
             }
+            Input::Budget(event) => {
+                self.absences.note(event);
+                findings.push(Finding::Budget(Box::new(BudgetFinding {
+                    event: (**event).clone(),
+                    realtime_ns: self.session.realtime_ns(event.at_ns),
+                })));
+            }
             Input::Mounts(mountinfo) => self.mounts = Mounts::parse(mountinfo),
             Input::End(counts) => {
                 let found = self.correlator.end(&self.session, counts.lost_count());
@@ -171,10 +183,14 @@ impl Pipeline {
 
     /// Adds what is told of these.
     fn limit(&mut self, found: impl IntoIterator<Item = Finding>, findings: &mut Vec<Finding>) {
-        for finding in found {
-            let is_told = match &finding {
+        for mut finding in found {
+            let is_told = match &mut finding {
                 Finding::Incident(incident) => {
-                    findings.extend(self.roll(incident.walk.walk.end_ns.unwrap_or(0)));
+                    let walk = &incident.walk.walk;
+                    let end_ns = walk.end_ns.unwrap_or(walk.start_ns);
+                    let absent = self.absences.degraded(walk.start_ns, end_ns);
+                    incident.degraded.extend(absent);
+                    findings.extend(self.roll(end_ns));
                     self.storm.tells_incident(incident)
                 }
                 Finding::Syscall(syscall) => self.storm.tells_syscall(syscall),

@@ -56,6 +56,10 @@ impl Detector {
             .args(["run", "--format", "json", "--record"])
             .arg(&recording)
             .args(options);
+        // Programs take many times as long under emulation: a budget is for those who try it.
+        if !options.contains(&"--cpu-budget") {
+            command.args(["--cpu-budget", "0"]);
+        }
         Self::spawn(command, "facts", recording)
     }
 

@@ -34,6 +34,7 @@ mod quiet;
 mod release;
 mod removal;
 mod running;
+mod self_budget;
 mod soak;
 mod soft_lockup;
 mod stall;
@@ -102,6 +103,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("cpu-offline", cpu_offline::scenario),
     ("many-watches", many_watches::scenario),
     ("storm", storm::scenario),
+    ("self-budget", self_budget::scenario),
     ("soak", soak::scenario),
 ];
 

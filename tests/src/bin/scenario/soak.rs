@@ -36,6 +36,8 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         "100us",
         "--stall-threshold",
         "1ms",
+        "--cpu-budget",
+        "10%",
     ])?;
     let first = dirs[0].to_str().context("a path of ours")?;
     let lookers =
