@@ -165,6 +165,9 @@ pub struct Budget {
     first_pause_ns: u64,
     over_count: u32,
     is_exceeded: bool,
+    /// Not told again before this.
+    exceeded_next_ns: u64,
+    exceeded_pause_ns: u64,
     states: [State; 3],
 }
 
@@ -178,6 +181,8 @@ impl Budget {
             first_pause_ns,
             over_count: 0,
             is_exceeded: false,
+            exceeded_next_ns: 0,
+            exceeded_pause_ns: first_pause_ns,
             states: Group::ALL.map(|group| State {
                 place: if attached.contains(&group) {
                     Place::Attached { since_ns: 0 }
@@ -221,10 +226,8 @@ impl Budget {
             }
             self.over_count = 0;
             let Some(group) = self.dearest(&group_ppm, cpu_ppm) else {
-                let is_new = !self.is_exceeded;
                 let event = event(Change::Exceeded, None, 0, 0);
-                self.is_exceeded = true;
-                return is_new.then_some(event);
+                return self.tells_exceeded(sample.at_ns).then_some(event);
             };
             let pause_ns = self.states[group.index()].pause_ns;
             let event = event(Change::Detached, Some(group), pause_ns, 0);
@@ -260,6 +263,18 @@ impl Budget {
             reason: Some(reason),
             ..attached.clone()
         }
+    }
+
+    /// Once while it lasts, and seldom where it comes and goes.
+    fn tells_exceeded(&mut self, now_ns: u64) -> bool {
+        if self.is_exceeded || now_ns < self.exceeded_next_ns {
+            return false;
+        }
+        self.is_exceeded = true;
+        self.exceeded_next_ns = now_ns.saturating_add(self.exceeded_pause_ns);
+        let longest_ns = self.first_pause_ns.saturating_mul(PAUSE_FACTOR_MAX);
+        self.exceeded_pause_ns = self.exceeded_pause_ns.saturating_mul(2).min(longest_ns);
+        true
     }
 
     fn take_away(&mut self, group: Group, since_ns: u64, now_ns: u64, group_ppm: u64) {

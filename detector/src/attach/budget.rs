@@ -1,19 +1,29 @@
 //! Groups of probes that go and come back while the others stay, and what programs take.
 //!
 //! Only links go: a program stays loaded, so that its return needs neither the verifier nor the kernel's
-//! type information.
+//! type information. Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs",
+//! 5.13) a program can't be attached a second time: there it is loaded again.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, path::Path};
 
-use aya::programs::{
-    Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId, tp_btf::BtfTracePointLinkId,
+use aya::{
+    Btf, Endianness,
+    programs::{
+        Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId,
+        tp_btf::BtfTracePointLinkId,
+    },
 };
 use fslockup_ebpf::CpuState;
 
-use super::{Attached, CPU_BYTES, chain};
+use super::{Attached, CPU_BYTES, chain, load_program, unload};
 use crate::budget::Group;
 
-/// What a program is attached by.
+/// Where a program is attached, and what by.
+pub(super) struct Link {
+    pub(super) function: String,
+    pub(super) id: LinkId,
+}
+
 pub(super) enum LinkId {
     Entry(FEntryLinkId),
     Exit(FExitLinkId),
@@ -22,7 +32,10 @@ pub(super) enum LinkId {
 
 /// The links of programs that may be detached for a while, by the program's name. Breakpoints are in none of
 /// the groups.
-pub(super) type Links = HashMap<String, LinkId>;
+pub(super) type Links = HashMap<String, Link>;
+
+/// Programs of groups that are away, with where they were.
+pub(super) type Detached = HashMap<String, String>;
 
 /// What a program took while somebody wanted to know (`bpf_prog_info`, BPF_ENABLE_STATS in 5.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +81,7 @@ impl Attached {
         let mut names: Vec<_> = self
             .links
             .keys()
-            .chain(&self.detached)
+            .chain(self.detached.keys())
             .filter(|name| Group::of_program(name) == Some(group))
             .cloned()
             .collect();
@@ -89,13 +102,13 @@ impl Attached {
                 continue;
             };
             // A link is gone when its descriptor is closed, and closing can't fail.
-            let _ = match (program, link) {
+            let _ = match (program, link.id) {
                 (Program::FEntry(program), LinkId::Entry(link)) => program.detach(link),
                 (Program::FExit(program), LinkId::Exit(link)) => program.detach(link),
                 (Program::BtfTracePoint(program), LinkId::Tracepoint(link)) => program.detach(link),
                 _ => Ok(()),
             };
-            self.detached.push(name);
+            self.detached.insert(name, link.function);
         }
     }
 
@@ -109,8 +122,9 @@ impl Attached {
         }
         let mut names = self.names_of(group);
         names.sort_by_key(|name| !(name.ends_with("_fexit") || name.ends_with("_end_tp")));
+        let mut kernel_btf = None;
         for name in names {
-            if let Err(reason) = self.attach_again(&name) {
+            if let Err(reason) = self.attach_again(&name, &mut kernel_btf) {
                 self.detach_group(group);
                 return Err(format!("{name}: {reason}"));
             }
@@ -118,11 +132,30 @@ impl Attached {
         Ok(())
     }
 
-    fn attach_again(&mut self, name: &str) -> Result<(), String> {
-        let program = self.programs.program_mut(name).ok_or("no such program")?;
-        let link = attach_loaded(program).map_err(|error| chain(&error))?;
-        self.links.extend(link.map(|link| (name.to_owned(), link)));
-        self.detached.retain(|detached| detached != name);
+    fn attach_again(&mut self, name: &str, kernel_btf: &mut Option<Btf>) -> Result<(), String> {
+        let (Some(program), Some(function)) =
+            (self.programs.program_mut(name), self.detached.get(name))
+        else {
+            // It has stayed.
+            return Ok(());
+        };
+        let id = attach_loaded(program).or_else(|_| {
+            let btf = match kernel_btf {
+                Some(btf) => btf,
+                None => kernel_btf.insert(
+                    Btf::parse_file(Path::new(&self.btf_source), Endianness::default())
+                        .map_err(|error| chain(&error))?,
+                ),
+            };
+            unload(program);
+            load_program(program, function, btf)
+                .and_then(|()| attach_loaded(program))
+                .map_err(|error| chain(&error))
+        })?;
+        let function = function.clone();
+        self.detached.remove(name);
+        self.links
+            .extend(id.map(|id| (name.to_owned(), Link { function, id })));
         Ok(())
     }
 

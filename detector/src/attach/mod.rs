@@ -14,7 +14,7 @@ use std::{
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
+    programs::{KProbe, Program, ProgramError},
 };
 use fslockup_ebpf::{CpuState, Offsets, TraceFilter, Waiting, WalkRecord, slot};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -23,7 +23,7 @@ pub use budget::RunTime;
 pub use producers::{PRODUCERS_MAX, ProducerMaps};
 pub use trace::{TraceCounts, Tracing, attach_trace};
 
-use budget::{Links, attach_loaded};
+use budget::{Detached, Link, Links, attach_loaded};
 use reasons::{chain, hint, kprobe_hint, reason};
 
 use crate::{
@@ -122,8 +122,10 @@ pub struct Attached {
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
     links: Links,
-    /// Programs of groups that are away.
-    detached: Vec<String>,
+    detached: Detached,
+    btf_source: String,
+    /// Kept open: a program that is loaded again refers to it by its descriptor.
+    _slots: MapData,
 }
 
 /// Runs of programs that the kernel left out.
@@ -212,7 +214,9 @@ pub fn attach(
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
         programs: ebpf,
         links,
-        detached: Vec::new(),
+        detached: Detached::new(),
+        btf_source: facts.btf.source.clone(),
+        _slots: slots,
     };
     Ok((attached, records))
 }
@@ -476,28 +480,34 @@ fn attach_one(
         .ok_or_else(|| ProgramError::InvalidName {
             name: name.to_owned(),
         })?;
+    load_program(program, function, kernel_btf)?;
+    let id = match program {
+        Program::KProbe(program) => {
+            program.attach(function, 0)?;
+            None
+        }
+        _ => attach_loaded(program)?,
+    };
+    let function = function.to_owned();
+    links.extend(id.map(|id| (name.to_owned(), Link { function, id })));
+    Ok(())
+}
+
+/// Has the verifier look at a program.
+fn load_program(
+    program: &mut Program,
+    function: &str,
+    kernel_btf: &Btf,
+) -> Result<(), ProgramError> {
     match program {
-        Program::FEntry(_) => {
-            let program: &mut FEntry = program.try_into()?;
-            program.load(function, kernel_btf)?;
-        }
-        Program::FExit(_) => {
-            let program: &mut FExit = program.try_into()?;
-            program.load(function, kernel_btf)?;
-        }
-        Program::BtfTracePoint(_) => {
-            let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(function, kernel_btf)?;
-        }
+        Program::FEntry(program) => program.load(function, kernel_btf),
+        Program::FExit(program) => program.load(function, kernel_btf),
+        Program::BtfTracePoint(program) => program.load(function, kernel_btf),
         _ => {
             let program: &mut KProbe = program.try_into()?;
-            program.load()?;
-            program.attach(function, 0)?;
+            program.load()
         }
     }
-    let link = attach_loaded(program)?;
-    links.extend(link.map(|link| (name.to_owned(), link)));
-    Ok(())
 }
 
 #[cfg(test)]
