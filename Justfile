@@ -45,6 +45,10 @@ test-harness: build
 vmtest *ARGS: build
     {{bin}}/vmtest run {{ARGS}}
 
+# Twelve minutes of floods and watches in a guest: does the detector's memory stay as it is?
+soak KERNEL="6.1": build
+    {{bin}}/vmtest run --kernel {{KERNEL}} --scenario soak --out target/soak
+
 # Formatting, clippy on both halves, generated tables
 lint:
     cargo fmt --all --check

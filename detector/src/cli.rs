@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use fslockup_ebpf::COMM_BYTES;
 
-use crate::{config::Config, escape::until_nul, output::Format, plan::Via, top::SortKey};
+use crate::{
+    config::Config, escape::until_nul, output::Format, pipeline::Limits, plan::Via, top::SortKey,
+};
 
 /// A directory with fewer cached children can't freeze anything; there are very many of these.
 const PRODUCER_CHILDREN_MIN: u32 = 32;
@@ -126,6 +128,20 @@ pub struct RunArgs {
     /// How often the map of running walks is read
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration, allow_hyphen_values = true, hide = true)]
     pub poll_period: Duration,
+    /// Tell of this many incidents in a minute, and of twice as many walks; what is above is counted and
+    /// said once a minute, and the worst is always told. 0: no limit
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub incidents_per_minute: u32,
+    /// Of one directory, at most this many of them
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub incidents_per_directory: u32,
+    /// What programs and detector may take of one CPU. Where it is more, the dearest of the probes that
+    /// refine are detached for a while. 0: no limit
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = cpu_share, allow_hyphen_values = true)]
+    pub cpu_budget: CpuShare,
+    /// Time between two looks at what they take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true, hide = true)]
+    pub budget_period: Duration,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
@@ -158,6 +174,17 @@ pub struct StateArgs {
     /// How long they are kept at most; what is older goes when the next file begins
     #[arg(long, value_name = "TIME", default_value = "90days", value_parser = duration, allow_hyphen_values = true)]
     pub state_age: Duration,
+}
+
+impl RunArgs {
+    /// How much is told in a minute; none: all of it.
+    #[must_use]
+    pub fn limits(&self) -> Option<Limits> {
+        (self.incidents_per_minute > 0).then_some(Limits {
+            per_directory: self.incidents_per_directory,
+            per_host: self.incidents_per_minute,
+        })
+    }
 }
 
 /// Options of `check`.
@@ -282,6 +309,25 @@ fn comm(text: &str) -> Result<Comm, String> {
     }
     comm[..bytes.len()].copy_from_slice(bytes);
     Ok(Comm(comm))
+}
+
+/// Millionths of one CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuShare(pub u64);
+
+/// Percent with up to four digits behind the point.
+fn cpu_share(text: &str) -> Result<CpuShare, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 4 {
+        return Err("a share of one CPU in percent, like 0.5%".to_owned());
+    }
+    // One percent is 10,000 millionths: as many as four digits count.
+    let ppm = format!("{whole}{part:0<4}");
+    ppm.parse()
+        .map(CpuShare)
+        .map_err(|error| format!("{error}: a share of one CPU in percent, like 0.5%"))
 }
 
 /// Lines in one second.
@@ -428,6 +474,34 @@ mod tests {
             "127.0.0.1",
         ] {
             assert!(metrics_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_of_a_cpu_are_percent() {
+        for (text, ppm) in [
+            ("1%", 10_000),
+            ("10", 100_000),
+            ("0.5%", 5_000),
+            ("0.0001%", 1),
+            ("0", 0),
+            ("400%", 4_000_000),
+        ] {
+            assert_eq!(cpu_share(text), Ok(CpuShare(ppm)), "{text}");
+        }
+        for bad in [
+            "",
+            "%",
+            "-1%",
+            "1.%",
+            ".5",
+            "1.00001",
+            "1e3",
+            "1 %",
+            "+1",
+            "99999999999999999",
+        ] {
+            assert!(cpu_share(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "probes")]
 pub mod attach;
+pub mod budget;
 pub mod census;
 pub mod cli;
 #[cfg(feature = "probes")]

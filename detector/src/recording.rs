@@ -26,6 +26,8 @@ mod kind {
     pub const IDENTITY: u8 = 10;
     pub const CHILDREN: u8 = 11;
     pub const THRESHOLDS: u8 = 12;
+    pub const CLOCK: u8 = 13;
+    pub const BUDGET: u8 = 14;
 }
 
 /// Why a recording can't be read to its end.
@@ -129,6 +131,12 @@ impl<W: Write> Writer<W> {
             Input::Thresholds(change) => {
                 frame::write(&mut self.to, kind::THRESHOLDS, &serde_json::to_vec(change)?)?;
             }
+            Input::Clock { realtime_offset_ns } => {
+                frame::write(&mut self.to, kind::CLOCK, &realtime_offset_ns.to_le_bytes())?;
+            }
+            Input::Budget(event) => {
+                frame::write(&mut self.to, kind::BUDGET, &serde_json::to_vec(event)?)?;
+            }
             Input::End(counts) => {
                 frame::write(&mut self.to, kind::END, &serde_json::to_vec(counts)?)?;
             }
@@ -214,6 +222,13 @@ impl<R: Read> Reader<R> {
             }
             kind::CHILDREN => Input::Children(json("children", &frame.payload)?),
             kind::THRESHOLDS => Input::Thresholds(json("thresholds", &frame.payload)?),
+            kind::CLOCK => {
+                let (offset_ns, _) = timed("clock", &frame.payload)?;
+                Input::Clock {
+                    realtime_offset_ns: offset_ns.cast_signed(),
+                }
+            }
+            kind::BUDGET => Input::Budget(json("budget", &frame.payload)?),
             kind::END => {
                 self.has_ended = true;
                 Input::End(json("end", &frame.payload)?)
@@ -247,6 +262,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        budget::{BudgetEvent, Change, Group},
         event::tests::{bytes, record},
         facts::tests::facts_with,
         pipeline::{Children, Counts, Symbol, ThresholdsChange, WaitingNow},
@@ -265,6 +281,7 @@ mod tests {
             incident_threshold_ns: 3,
             wait_threshold_ns: 4,
             stall_threshold_ns: 5,
+            limits: None,
         }
     }
 
@@ -322,6 +339,21 @@ mod tests {
                 degraded: vec!["x".to_owned()],
                 ..Children::default()
             })),
+            Input::Budget(Box::new(BudgetEvent {
+                at_ns: 12,
+                change: Change::Refused,
+                group: Some(Group::Waits),
+                cpu_ppm: 1,
+                group_ppm: 2,
+                own_ppm: 3,
+                budget_ppm: 4,
+                pause_ns: 5,
+                away_ns: 6,
+                reason: Some("\u{1b}".to_owned()),
+            })),
+            Input::Clock {
+                realtime_offset_ns: -3,
+            },
             Input::Tick {
                 now_ns: 14,
                 lost_count: u64::MAX,
@@ -396,6 +428,7 @@ mod tests {
         for (kind, payload) in [
             (kind::RUNNING, &b"short"[..]),
             (kind::KERNEL_LOG, b"1234567"),
+            (kind::CLOCK, b"1234567"),
             (kind::TICK, b"12345678"),
             (kind::TICK, b"123456781234567"),
             (kind::SYMBOLS, b"{}"),

@@ -70,6 +70,7 @@ pub fn session() -> Session {
         incident_threshold_ns: 50 * MS,
         wait_threshold_ns: MS,
         stall_threshold_ns: 10 * MS,
+        limits: None,
     }
 }
 

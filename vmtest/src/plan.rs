@@ -95,6 +95,7 @@ mod tests {
             kernel_args: Vec::new(),
             modules: Vec::new(),
             is_shared,
+            is_optional: false,
             time_limit_s: 60,
             expects: Vec::new(),
             kernels: Vec::new(),

@@ -59,6 +59,9 @@ pub struct Scenario {
     /// Whether it may run in one boot with others of equal needs.
     #[serde(default)]
     pub is_shared: bool,
+    /// Runs only when it is named: it takes too long for every day.
+    #[serde(default)]
+    pub is_optional: bool,
     /// Guest time after which it has failed.
     pub time_limit_s: u64,
     /// Reports of the kernel that belong to it and are no fault.
@@ -190,7 +193,7 @@ impl Scenarios {
         })
     }
 
-    /// The scenarios of these names, or all when there are none.
+    /// The scenarios of these names, or all that are not optional when there are none.
     ///
     /// # Errors
     /// When one isn't there; the error lists those that are.
@@ -212,7 +215,7 @@ impl Scenarios {
         Ok(self
             .entries
             .iter()
-            .filter(|entry| names.is_empty() || names.contains(&entry.name))
+            .filter(|entry| (names.is_empty() && !entry.is_optional) || names.contains(&entry.name))
             .cloned()
             .collect())
     }
@@ -336,6 +339,18 @@ mod tests {
             error,
             "scenario three: not in the manifest (it has: one two)"
         );
+    }
+
+    #[test]
+    fn an_optional_scenario_runs_only_when_it_is_named() {
+        let text = SAMPLE.replace("mode = \"icount\"", "is_optional = true");
+        let scenarios = parse(&text).expect("parses");
+        let chosen = |names: &[String]| -> Vec<_> {
+            let chosen = scenarios.choose(names).expect("known");
+            chosen.into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(chosen(&[]), ["one"]);
+        assert_eq!(chosen(&["two".into()]), ["two"]);
     }
 
     #[test]

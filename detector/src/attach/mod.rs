@@ -1,5 +1,6 @@
 //! Acts on a plan: loads the programs and attaches them. The only file that talks to aya's loader.
 
+mod budget;
 pub mod census;
 mod producers;
 mod reasons;
@@ -11,16 +12,18 @@ use std::{os::fd::BorrowedFd, path::Path};
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
+    programs::{KProbe, Program, ProgramError},
 };
 use fslockup_ebpf::{
     CpuState, Offsets, THRESHOLDS_COUNT, TraceFilter, Waiting, WalkRecord, slot, threshold,
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
+pub use budget::RunTime;
 pub use producers::{PRODUCERS_MAX, ProducerMaps};
 pub use trace::{TraceCounts, Tracing, attach_trace};
 
+use budget::{Detached, Link, Links, attach_loaded};
 use reasons::{chain, hint, kprobe_hint, reason};
 
 use crate::{
@@ -130,6 +133,11 @@ pub struct Attached {
     /// Counters per CPU.
     pub counters: PerCpuArray<MapData, u64>,
     programs: Ebpf,
+    links: Links,
+    detached: Detached,
+    btf_source: String,
+    /// Kept open: a program that is loaded again refers to it by its descriptor.
+    _slots: MapData,
 }
 
 /// Runs of programs that the kernel left out.
@@ -190,7 +198,7 @@ pub fn attach(
     ring_bytes: Option<u32>,
 ) -> Result<(Attached, RingBuf<MapData>), AttachError> {
     let mut ebpf = load(facts, thresholds, &TraceFilter::default(), ring_bytes)?;
-    let report = attach_probes(&mut ebpf, plan, facts)?;
+    let (report, links) = attach_probes(&mut ebpf, plan, facts)?;
     let load_error = |reason: String| load_error(facts, reason);
     let mut take = |name: &str| {
         ebpf.take_map(name)
@@ -217,6 +225,10 @@ pub fn attach(
         producers,
         counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad_map)?,
         programs: ebpf,
+        links,
+        detached: Detached::new(),
+        btf_source: facts.btf.source.clone(),
+        _slots: slots,
     };
     Ok((attached, records))
 }
@@ -261,7 +273,11 @@ fn load(
         .map_err(|error| load_error(chain(&error)))
 }
 
-fn attach_probes(ebpf: &mut Ebpf, plan: &Plan, facts: &Facts) -> Result<AttachReport, AttachError> {
+fn attach_probes(
+    ebpf: &mut Ebpf,
+    plan: &Plan,
+    facts: &Facts,
+) -> Result<(AttachReport, Links), AttachError> {
     let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
         .map_err(|error| load_error(facts, chain(&error)))?;
 
@@ -269,8 +285,9 @@ fn attach_probes(ebpf: &mut Ebpf, plan: &Plan, facts: &Facts) -> Result<AttachRe
         probes: Vec::new(),
         missing: plan.missing.clone(),
     };
+    let mut links = Links::new();
     for planned in &plan.probes {
-        match attach_probe(ebpf, &kernel_btf, planned) {
+        match attach_probe(ebpf, &mut links, &kernel_btf, planned) {
             Ok(attached) => report.probes.push(attached),
             Err(refused) if planned.is_required => {
                 let tried = refused.iter().map(|refused| &refused.target);
@@ -288,7 +305,7 @@ fn attach_probes(ebpf: &mut Ebpf, plan: &Plan, facts: &Facts) -> Result<AttachRe
             }),
         }
     }
-    Ok(report)
+    Ok((report, links))
 }
 
 /// CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON (capabilities(7)): asked first, because the kernel's
@@ -328,13 +345,14 @@ fn possible_cpus() -> Result<u32, String> {
 
 fn attach_probe(
     ebpf: &mut Ebpf,
+    links: &mut Links,
     kernel_btf: &Btf,
     planned: &ProbePlan,
 ) -> Result<AttachedProbe, Vec<Refused>> {
     let mut refused = Vec::new();
     let mut taken = None;
     for choice in &planned.choices {
-        match attach_choice(ebpf, kernel_btf, &planned.probe, choice) {
+        match attach_choice(ebpf, links, kernel_btf, &planned.probe, choice) {
             Ok(()) => {
                 taken = Some(choice);
                 break;
@@ -355,7 +373,8 @@ fn attach_probe(
     // One pair of programs is there for parts; no kernel was seen with more than one part.
     for (index, part) in planned.parts.iter().enumerate() {
         let outcome = if index == 0 {
-            attach_target(ebpf, kernel_btf, &planned.probe, part).map_err(|error| reason(&error))
+            attach_target(ebpf, links, kernel_btf, &planned.probe, part)
+                .map_err(|error| reason(&error))
         } else {
             Err("more than one part".to_owned())
         };
@@ -381,14 +400,15 @@ fn attach_probe(
 /// Attaches all targets of a choice, or none.
 fn attach_choice(
     ebpf: &mut Ebpf,
+    links: &mut Links,
     kernel_btf: &Btf,
     probe: &str,
     choice: &Choice,
 ) -> Result<(), Refused> {
     for (index, target) in choice.targets.iter().enumerate() {
-        if let Err(error) = attach_target(ebpf, kernel_btf, probe, target) {
+        if let Err(error) = attach_target(ebpf, links, kernel_btf, probe, target) {
             for attached in &choice.targets[..index] {
-                detach(ebpf, probe, attached);
+                detach(ebpf, links, probe, attached);
             }
             return Err(Refused {
                 target: target.clone(),
@@ -425,21 +445,23 @@ fn programs(probe: &str, target: &Target) -> Vec<String> {
 
 fn attach_target(
     ebpf: &mut Ebpf,
+    links: &mut Links,
     kernel_btf: &Btf,
     probe: &str,
     target: &Target,
 ) -> Result<(), ProgramError> {
     let outcome = programs(probe, target)
         .iter()
-        .try_for_each(|name| attach_one(ebpf, kernel_btf, name, &target.function));
+        .try_for_each(|name| attach_one(ebpf, links, kernel_btf, name, &target.function));
     if outcome.is_err() {
-        detach(ebpf, probe, target);
+        detach(ebpf, links, probe, target);
     }
     outcome
 }
 
-fn detach(ebpf: &mut Ebpf, probe: &str, target: &Target) {
+fn detach(ebpf: &mut Ebpf, links: &mut Links, probe: &str, target: &Target) {
     for name in programs(probe, target) {
+        links.remove(&name);
         if let Some(program) = ebpf.program_mut(&name) {
             unload(program);
         }
@@ -459,6 +481,7 @@ fn unload(program: &mut Program) {
 
 fn attach_one(
     ebpf: &mut Ebpf,
+    links: &mut Links,
     kernel_btf: &Btf,
     name: &str,
     function: &str,
@@ -468,29 +491,34 @@ fn attach_one(
         .ok_or_else(|| ProgramError::InvalidName {
             name: name.to_owned(),
         })?;
+    load_program(program, function, kernel_btf)?;
+    let id = match program {
+        Program::KProbe(program) => {
+            program.attach(function, 0)?;
+            None
+        }
+        _ => attach_loaded(program)?,
+    };
+    let function = function.to_owned();
+    links.extend(id.map(|id| (name.to_owned(), Link { function, id })));
+    Ok(())
+}
+
+/// Has the verifier look at a program.
+fn load_program(
+    program: &mut Program,
+    function: &str,
+    kernel_btf: &Btf,
+) -> Result<(), ProgramError> {
     match program {
-        Program::FEntry(_) => {
-            let program: &mut FEntry = program.try_into()?;
-            program.load(function, kernel_btf)?;
-            program.attach()?;
-        }
-        Program::FExit(_) => {
-            let program: &mut FExit = program.try_into()?;
-            program.load(function, kernel_btf)?;
-            program.attach()?;
-        }
-        Program::BtfTracePoint(_) => {
-            let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(function, kernel_btf)?;
-            program.attach()?;
-        }
+        Program::FEntry(program) => program.load(function, kernel_btf),
+        Program::FExit(program) => program.load(function, kernel_btf),
+        Program::BtfTracePoint(program) => program.load(function, kernel_btf),
         _ => {
             let program: &mut KProbe = program.try_into()?;
-            program.load()?;
-            program.attach(function, 0)?;
+            program.load()
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub fn attach_trace(
 ) -> Result<(Tracing, RingBuf<MapData>), AttachError> {
     let ring_bytes = ring_bytes(filter.rate);
     let mut ebpf = load(facts, &Thresholds::NEVER, filter, Some(ring_bytes))?;
-    let report = attach_probes(&mut ebpf, plan, facts)?;
+    let (report, _) = attach_probes(&mut ebpf, plan, facts)?;
     let mut take = |name: &str| {
         ebpf.take_map(name)
             .ok_or_else(|| load_error(facts, format!("map {name} is not in the object")))

@@ -1,7 +1,7 @@
 //! Reads the programs' maps while they are attached.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     os::fd::{AsFd as _, OwnedFd},
     thread,
@@ -15,7 +15,8 @@ use nix::{
 };
 
 use crate::{
-    attach::{Attached, ProducerMaps, Thresholds},
+    attach::{Attached, ProducerMaps, RunTime, Thresholds},
+    budget::Group,
     clock,
     metrics::Runs,
     pipeline::{Counts, Input, WaitingNow},
@@ -127,6 +128,31 @@ impl Maps {
     pub fn set_thresholds(&mut self, thresholds: &Thresholds) -> io::Result<()> {
         let map = &mut self.attached.thresholds;
         map.set(0, thresholds.words(), 0).map_err(io::Error::other)
+    }
+
+    /// What each program took while the kernel measured.
+    pub fn run_times(&self) -> io::Result<HashMap<String, RunTime>> {
+        self.attached.run_times()
+    }
+
+    /// The groups of probes that could be detached.
+    pub fn groups(&self) -> Vec<Group> {
+        self.attached.groups()
+    }
+
+    /// Takes a group of probes away.
+    pub fn detach_group(&mut self, group: Group) {
+        self.attached.detach_group(group);
+    }
+
+    /// Puts it back, or says why that can't be.
+    pub fn attach_group(&mut self, group: Group) -> Result<(), String> {
+        self.attached.attach_group(group)?;
+        if group == Group::Stalls {
+            // The two clocks have drifted apart meanwhile.
+            self.compare_clocks().map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// What each process did in each directory.

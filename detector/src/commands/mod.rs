@@ -1,5 +1,6 @@
 //! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
 
+mod budget;
 mod census;
 mod cgroups;
 mod check;

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     CommandError, OUTPUT,
+    budget::Overseer,
     journal::Journal,
     kernel_log::KernelLog,
     make_plan,
@@ -50,6 +51,10 @@ const POLL_PERIOD_MIN: Duration = Duration::from_millis(1);
 
 /// How often time passes for the pipeline while it has something to wait for.
 const TICK_PERIOD: Duration = Duration::from_millis(20);
+
+/// Times of day are told to the millisecond. The two clocks are not read at the same moment, and a busy
+/// host can take the CPU away in between.
+const CLOCK_TOLERANCE_NS: u64 = 10_000_000;
 
 /// NTP slews a clock by 500 ppm at most: 5 ms in this time.
 const COMPARE_PERIOD: Duration = Duration::from_secs(10);
@@ -90,6 +95,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         incident_threshold_ns: nanoseconds(args.incident_threshold),
         wait_threshold_ns: thresholds.wait_ns,
         stall_threshold_ns: thresholds.stall_ns,
+        limits: args.limits(),
     };
     let origins = Origins::new(&session.facts).map_err(CommandError::io("/proc"))?;
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
@@ -156,6 +162,9 @@ struct Loop<W: Write> {
     metering: Option<Metering>,
     evidence: Option<evidence::Journal>,
     journal: Option<Journal>,
+    realtime_offset_ns: i64,
+    /// What was suppressed is to be told at the next tick.
+    is_report_due: bool,
 }
 
 impl Loop<io::Stdout> {
@@ -180,6 +189,7 @@ impl Loop<io::Stdout> {
             .coloured(wants_colour());
         Ok(Self {
             journal: Journal::open(args.format, &session),
+            realtime_offset_ns: session.realtime_offset_ns,
             pipeline: Pipeline::new(session),
             printer,
             recorder,
@@ -188,6 +198,7 @@ impl Loop<io::Stdout> {
             origins,
             metering: None,
             evidence: None,
+            is_report_due: false,
         })
     }
 }
@@ -222,6 +233,8 @@ impl<W: Write> Loop<W> {
         meter.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
+        let (limit_ppm, period_ns) = (args.cpu_budget.0, nanoseconds(args.budget_period));
+        let mut overseer = Overseer::new(limit_ppm, period_ns, &maps.groups());
         let end = async {
             match args.duration {
                 Some(duration) => sleep(duration).await,
@@ -257,13 +270,18 @@ impl<W: Write> Loop<W> {
                         maps.set_thresholds(&thresholds).map_err(CommandError::io("thresholds"))?;
                         self.feed(&Input::Thresholds(change))?;
                     }
-                    for input in running {
-                        self.feed(&input)?;
+                    for input in &running {
+                        self.feed(input)?;
                     }
+                    if let Some(event) = overseer.step(&mut maps, !running.is_empty()) {
+                        self.feed(&Input::Budget(Box::new(event)))?;
+                    }
+                    self.look_at_clock()?;
+                    self.is_report_due = self.pipeline.is_report_due(clock::monotonic_ns());
                 }
                 _ = ping.tick() => service.ping(),
                 () = reload.signalled() => {}
-                _ = tick.tick(), if self.pipeline.is_pending() => {
+                _ = tick.tick(), if self.pipeline.is_pending() || self.is_report_due => {
                     // The time first: what had come by then is in what is drained.
                     let now_ns = clock::monotonic_ns();
                     if let Some(log) = &mut kernel_log {
@@ -335,6 +353,16 @@ impl<W: Write> Loop<W> {
         Ok(())
     }
 
+    /// Tells when CLOCK_REALTIME was set, or when NTP has slewed it away.
+    fn look_at_clock(&mut self) -> Result<(), CommandError> {
+        let realtime_offset_ns = clock::realtime_offset_ns();
+        if realtime_offset_ns.abs_diff(self.realtime_offset_ns) < CLOCK_TOLERANCE_NS {
+            return Ok(());
+        }
+        self.realtime_offset_ns = realtime_offset_ns;
+        self.feed(&Input::Clock { realtime_offset_ns })
+    }
+
     fn read_kernel_log(&mut self, log: &mut KernelLog) -> Result<(), CommandError> {
         while let Some(line) = log.read() {
             if is_kernel_report(&line) {
@@ -359,9 +387,8 @@ impl<W: Write> Loop<W> {
 
     fn feed(&mut self, input: &Input) -> Result<(), CommandError> {
         let findings = self.pipeline.feed(input);
-        // Running walks are read ten times a second: only a reading that was told is kept.
-        let is_silent = matches!(input, Input::Running { .. } | Input::Tick { .. });
-        let is_kept = !findings.is_empty() || !is_silent;
+        // Running walks are read ten times a second: only a reading that led to something is kept.
+        let is_kept = self.pipeline.has_changed();
         if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
             recorder
                 .write(input)

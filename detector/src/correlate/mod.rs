@@ -164,8 +164,9 @@ impl Correlator {
             || !self.syscalls_without_open_walk(None).is_empty()
     }
 
-    /// The directories of open incidents whose children have not been told, each once.
-    pub fn wanted(&self, session: &Session) -> Vec<Wanted> {
+    /// The directories of open incidents whose children have not been told, each once,
+    /// of those incidents that will be told themselves.
+    pub fn wanted(&self, session: &Session, is_told: impl Fn(&WalkFinding) -> bool) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = Vec::new();
         for open in &self.open {
             let walk = &open.found.walk;
@@ -173,6 +174,7 @@ impl Correlator {
             if open.children.is_none()
                 && !wanted.iter().any(is_known)
                 && self.is_incident(session, open)
+                && is_told(&open.found)
             {
                 wanted.push(Wanted {
                     dev: walk.dev,

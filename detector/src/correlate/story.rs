@@ -283,8 +283,7 @@ impl Story {
         let (mut findings, mut recorded) = (Vec::new(), Vec::new());
         for input in &self.inputs {
             let more = pipeline.feed(input);
-            let is_silent = matches!(input, Input::Running { .. } | Input::Tick { .. });
-            if !more.is_empty() || !is_silent {
+            if pipeline.has_changed() {
                 recorded.push(input.clone());
             }
             findings.extend(more);

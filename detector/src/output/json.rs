@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::{BudgetBody, budget},
     device,
     incident_json::{IncidentBody, SyscallBody, incident, syscall},
     origin::IdentityBody,
+    storm::{CountsBody, SuppressedBody, suppressed},
     syscall_name,
 };
 use crate::{
@@ -44,6 +46,10 @@ pub enum Body {
     Syscall(Box<SyscallBody>),
     /// Other thresholds from now on.
     Thresholds(ThresholdsBody),
+    /// A minute in which there was too much to tell all of it.
+    Suppressed(Box<SuppressedBody>),
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetBody>),
     /// Totals at the end.
     Summary(Box<SummaryBody>),
     /// Bytes that were not a record.
@@ -151,6 +157,8 @@ pub struct SummaryBody {
     walks_below_threshold_count: u64,
     walks_reported_count: u64,
     incidents_count: u64,
+    suppressed_count: u64,
+    suppressed: CountsBody,
     records: Records,
     lost_count: u64,
     lost: Lost,
@@ -219,6 +227,8 @@ pub fn finding(session: &Session, finding: &Finding) -> Body {
             wait_threshold_ns: found.change.wait_threshold_ns,
             stall_threshold_ns: found.change.stall_threshold_ns,
         }),
+        Finding::Suppressed(found) => Body::Suppressed(Box::new(suppressed(found))),
+        Finding::Budget(found) => Body::Budget(Box::new(budget(found))),
         Finding::Summary(found) => Body::Summary(Box::new(summary(found))),
         Finding::BadRecord(error) => Body::BadRecord {
             error: error.to_string(),
@@ -293,6 +303,7 @@ fn summary(found: &Summary) -> SummaryBody {
         counts,
         reported_count,
         incidents_count,
+        suppressed,
         records,
         bad_records_count,
     } = found;
@@ -302,6 +313,8 @@ fn summary(found: &Summary) -> SummaryBody {
         walks_below_threshold_count: counts.below_threshold_count,
         walks_reported_count: *reported_count,
         incidents_count: *incidents_count,
+        suppressed_count: suppressed.suppressed_count(),
+        suppressed: (*suppressed).into(),
         records: Records {
             waits: records.waits.into(),
             stalls: records.stalls.into(),

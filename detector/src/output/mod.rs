@@ -1,5 +1,6 @@
 //! Findings as text for people and as JSON for programs. Nothing here asks the system anything.
 
+mod budget;
 mod census;
 mod check;
 mod check_dangers;
@@ -14,6 +15,7 @@ pub mod json;
 mod layout;
 mod origin;
 pub mod perfetto;
+mod storm;
 #[cfg(test)]
 mod tests;
 mod text;

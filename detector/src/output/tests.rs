@@ -7,9 +7,12 @@ use fslockup_ebpf::{
 
 use super::{Format, Printer};
 use crate::{
+    budget::{self, BudgetEvent, Group},
     census::Census,
     event::tests::padded,
-    pipeline::{Children, Counts, Finding, Input, Pipeline, Session, ThresholdsChange, WaitingNow},
+    pipeline::{
+        Children, Counts, Finding, Input, Limits, Pipeline, Session, ThresholdsChange, WaitingNow,
+    },
     producers::{self, Changes, Identity, Producer, template::template},
     testing::{
         DEV, MS, OTHER_LOCK, directory, end, input, log, mounts, release, session,
@@ -267,7 +270,74 @@ fn printed((session, inputs): &Case, format: Format, is_coloured: bool) -> Strin
     String::from_utf8(output).expect("text")
 }
 
-fn cases() -> [(&'static str, Case); 8] {
+/// More incidents than are told, in a minute with a bad end.
+fn storm() -> Case {
+    let mut session = session();
+    session.start_ns = 0;
+    session.limits = Some(Limits {
+        per_directory: 1,
+        per_host: 2,
+    });
+    let mut inputs = Vec::new();
+    for number in 0..4 {
+        let start_ms = 1_000 + number * 200;
+        inputs.push(input(&walk(
+            directory(0),
+            42,
+            3,
+            start_ms,
+            start_ms + 60 + number,
+        )));
+        inputs.push(tick(start_ms + 180));
+    }
+    for number in 0..3 {
+        inputs.push(input(&syscall(
+            60,
+            2_000 + number * 50,
+            2_030 + number * 50,
+        )));
+    }
+    inputs.extend([tick(61_000), end(62_000)]);
+    case(session, inputs)
+}
+
+/// Probes that go for a while, and an incident meanwhile.
+fn budget() -> Case {
+    let event = |at_ms: u64, change, group| BudgetEvent {
+        at_ns: at_ms * MS,
+        change,
+        group,
+        cpu_ppm: 123_456,
+        group_ppm: 100_000,
+        own_ppm: 3_000,
+        budget_ppm: 10_000,
+        pause_ns: 60_000 * MS,
+        away_ns: 61_000 * MS,
+        reason: None,
+    };
+    let told = |event| Input::Budget(Box::new(event));
+    let producers = Some(Group::Producers);
+    let inputs = vec![
+        told(event(1_000, budget::Change::Detached, producers)),
+        told(event(1_100, budget::Change::Detached, Some(Group::Waits))),
+        told(event(1_200, budget::Change::Exceeded, None)),
+        input(&walk(directory(0), 42, 3, 2_000, 2_100)),
+        tick(2_200),
+        told(BudgetEvent {
+            reason: Some("wait_native_fentry: \u{1b}[2J busy".to_owned()),
+            ..event(61_100, budget::Change::Refused, Some(Group::Waits))
+        }),
+        told(event(62_000, budget::Change::Attached, producers)),
+        told(BudgetEvent {
+            reason: Some("it takes CAP_SYS_ADMIN".to_owned()),
+            ..event(63_000, budget::Change::Unmeasured, None)
+        }),
+        end(64_000),
+    ];
+    case(session(), inputs)
+}
+
+fn cases() -> [(&'static str, Case); 10] {
     [
         ("origin", origin()),
         ("contention", contention()),
@@ -277,6 +347,8 @@ fn cases() -> [(&'static str, Case); 8] {
         ("sleeping-waiters", sleeping_waiters()),
         ("soft-lockup", soft_lockup()),
         ("lost", lost()),
+        ("storm", storm()),
+        ("budget", budget()),
     ]
 }
 

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 
 use super::{
+    budget::write_budget,
     duration, incident_json,
     incident_text::incident,
     json::{self, WalkBody, WalkState, time},
+    storm::write_suppressed,
 };
 use crate::{
     escape::escape,
@@ -64,6 +66,8 @@ pub fn finding(
         }
         Finding::Syscall(found) => syscall(to, found),
         Finding::Thresholds(found) => thresholds(to, found),
+        Finding::Suppressed(found) => write_suppressed(to, found),
+        Finding::Budget(found) => write_budget(to, found),
         Finding::Summary(found) => summary(to, found),
         Finding::BadRecord(error) => writeln!(to, "bad record: {error}"),
     }
@@ -157,6 +161,7 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
         counts,
         reported_count,
         incidents_count,
+        suppressed,
         bad_records_count,
         ..
     } = found;
@@ -167,6 +172,9 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
         counts.walks_count,
         counts.lost_count(),
     )?;
+    if suppressed.suppressed_count() > 0 {
+        write!(to, ", {} suppressed", suppressed.suppressed_count())?;
+    }
     if *bad_records_count > 0 {
         write!(to, ", {bad_records_count} bad records")?;
     }

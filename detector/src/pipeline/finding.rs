@@ -1,7 +1,11 @@
 //! What the pipeline concludes.
 
-use super::{Counts, ThresholdsChange};
+use super::{
+    Counts, ThresholdsChange,
+    storm::{SuppressedCounts, SuppressedFinding},
+};
 use crate::{
+    budget::BudgetEvent,
     event::{DecodeError, Syscall, Walk},
     incident::Incident,
     producers::Identity,
@@ -18,6 +22,10 @@ pub enum Finding {
     Syscall(Box<SyscallFinding>),
     /// Other thresholds from now on.
     Thresholds(ThresholdsFinding),
+    /// A minute is over in which there was too much to tell all of it.
+    Suppressed(Box<SuppressedFinding>),
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetFinding>),
     /// Bytes that were not a record.
     BadRecord(DecodeError),
     /// The end, with the totals.
@@ -83,6 +91,15 @@ pub struct ThresholdsFinding {
     pub change: ThresholdsChange,
 }
 
+/// What the budget made of the probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetFinding {
+    /// What happened.
+    pub event: BudgetEvent,
+    /// CLOCK_REALTIME of it, in nanoseconds.
+    pub realtime_ns: i64,
+}
+
 /// Totals of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -90,10 +107,12 @@ pub struct Summary {
     pub duration_ns: u64,
     /// Counters of the programs.
     pub counts: Counts,
-    /// Walks reported, running ones not counted again.
+    /// Walks over the threshold, running ones not counted again.
     pub reported_count: u64,
     /// Incidents reported.
     pub incidents_count: u64,
+    /// What there was too much of to tell it.
+    pub suppressed: SuppressedCounts,
     /// What became of the records that are joined to walks.
     pub records: RecordCounts,
     /// Records that could not be decoded.

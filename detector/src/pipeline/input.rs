@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::storm::Limits;
 use crate::{
+    budget::BudgetEvent,
     census::Census,
     facts::{Answer, Facts},
     producers::{Directory, Identity},
@@ -18,7 +20,7 @@ pub struct Session {
     pub facts: Facts,
     /// What was attached.
     pub attached: AttachReport,
-    /// Add this to CLOCK_MONOTONIC to get CLOCK_REALTIME, both in nanoseconds.
+    /// Add this to CLOCK_MONOTONIC to get CLOCK_REALTIME, both in nanoseconds; as it was at the start.
     pub realtime_offset_ns: i64,
     /// CLOCK_MONOTONIC when all was attached.
     pub start_ns: u64,
@@ -33,6 +35,9 @@ pub struct Session {
     /// A task kept from running for less than this left no record.
     #[serde(default)]
     pub stall_threshold_ns: u64,
+    /// How much is told in a minute; none: all of it.
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 impl Session {
@@ -97,6 +102,13 @@ pub enum Input {
         /// [`Counts::lost_count`] so far.
         lost_count: u64,
     },
+    /// CLOCK_REALTIME was set, or has drifted: times of day are told by this from now on.
+    Clock {
+        /// As [`Session::realtime_offset_ns`].
+        realtime_offset_ns: i64,
+    },
+    /// A probe was detached to keep the CPU budget, or attached again.
+    Budget(Box<BudgetEvent>),
     /// What a process is, always before the first record of a walk of its.
     Identity {
         /// Process id.

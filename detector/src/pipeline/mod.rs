@@ -2,6 +2,9 @@
 
 mod finding;
 mod input;
+mod storm;
+#[cfg(test)]
+mod storm_tests;
 #[cfg(test)]
 mod tests;
 mod walks;
@@ -11,12 +14,14 @@ use std::collections::{HashMap, HashSet};
 use fslockup_ebpf::kind;
 
 pub use finding::{
-    Fates, Finding, RecordCounts, Summary, SyscallFinding, ThresholdsFinding, WaiterNow,
-    WalkFinding,
+    BudgetFinding, Fates, Finding, RecordCounts, Summary, SyscallFinding, ThresholdsFinding,
+    WaiterNow, WalkFinding,
 };
 pub use input::{Children, Counts, Input, Session, Symbol, ThresholdsChange, WaitingNow, Wanted};
+pub use storm::{Limits, Suppressed, SuppressedCounts, SuppressedFinding};
 
 use crate::{
+    budget::Absences,
     correlate::{Correlator, KernelReport},
     event::{self, Event, Walk},
     mounts::Mounts,
@@ -38,6 +43,9 @@ pub struct Pipeline {
     reported_count: u64,
     incidents_count: u64,
     bad_records_count: u64,
+    storm: storm::Storm,
+    has_changed: bool,
+    absences: Absences,
 }
 
 /// Whether a record of the kernel's log is the headline of a report on a freeze: all others mean
@@ -51,7 +59,11 @@ impl Pipeline {
     /// Starts with nothing seen.
     #[must_use]
     pub fn new(session: Session) -> Self {
+        let storm = storm::Storm::new(session.limits, session.start_ns);
         Self {
+            storm,
+            has_changed: false,
+            absences: Absences::default(),
             session,
             mounts: Mounts::default(),
             announced: HashSet::new(),
@@ -79,15 +91,29 @@ impl Pipeline {
     /// [`Input::Children`], once, or the incidents come out without.
     #[must_use]
     pub fn wanted(&self) -> Vec<Wanted> {
-        self.correlator.wanted(&self.session)
+        self.correlator
+            .wanted(&self.session, |found| self.storm.would_tell_incident(found))
+    }
+
+    /// A minute in which something was suppressed is over: the next [`Input::Tick`] will tell of it.
+    #[must_use]
+    pub fn is_report_due(&self, now_ns: u64) -> bool {
+        self.storm.is_due(now_ns)
+    }
+
+    /// Whether the input before this changed anything: only then a recording needs it.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
     }
 
     /// What one input leads to.
     ///
-    /// An [`Input::Running`] or [`Input::Tick`] that leads to nothing changes nothing, so that a
-    /// recording may leave it out. Everything else has to be in it.
+    /// Some [`Input::Running`] and [`Input::Tick`] change nothing, so that a recording may leave them
+    /// out ([`Pipeline::has_changed`]). Everything else has to be in it.
     pub fn feed(&mut self, input: &Input) -> Vec<Finding> {
         let mut findings = Vec::new();
+        self.has_changed = !matches!(input, Input::Running { .. } | Input::Tick { .. });
         match input {
             Input::Record(bytes) => match event::decode(bytes) {
                 Ok(event) => self.event(event, &mut findings),
@@ -97,11 +123,29 @@ impl Pipeline {
             Input::Waiting { now_ns, waiters } => self.correlator.waiting(*now_ns, waiters),
             Input::KernelLog { line, .. } => self.correlator.kernel_log(line),
             Input::Tick { now_ns, lost_count } => {
-                findings = self.correlator.tick(&self.session, *now_ns, *lost_count);
+                let found = self.correlator.tick(&self.session, *now_ns, *lost_count);
+                if self.storm.is_due(*now_ns) {
+                    findings.extend(self.roll(*now_ns));
+                }
+                self.has_changed = !(found.is_empty() && findings.is_empty());
+                self.limit(found, &mut findings);
             }
             Input::Identity { pid, identity } => self.identity(*pid, identity),
             Input::Children(children) => self.correlator.children(children),
-            Input::Running { now_ns, record } => findings.extend(self.running(*now_ns, record)),
+            Input::Running { now_ns, record } => {
+                self.running(*now_ns, record, &mut findings);
+                self.has_changed = !findings.is_empty();
+            }
+            Input::Clock { realtime_offset_ns } => {
+                self.session.realtime_offset_ns = *realtime_offset_ns;
+            }
+            Input::Budget(event) => {
+                self.absences.note(event);
+                findings.push(Finding::Budget(Box::new(BudgetFinding {
+                    event: (**event).clone(),
+                    realtime_ns: self.session.realtime_ns(event.at_ns),
+                })));
+            }
             Input::Mounts(mountinfo) => self.mounts = Mounts::parse(mountinfo),
             Input::Thresholds(change) => {
                 self.session.change(change);
@@ -111,7 +155,10 @@ impl Pipeline {
                 }));
             }
             Input::End(counts) => {
-                findings = self.correlator.end(&self.session, counts.lost_count());
+                let found = self.correlator.end(&self.session, counts.lost_count());
+                self.limit(found, &mut findings);
+                let offset_ns = self.session.realtime_offset_ns;
+                findings.extend(self.storm.end(counts.end_ns, offset_ns));
                 self.count_incidents(&findings);
                 findings.push(self.summary(counts));
                 return findings;
@@ -124,12 +171,16 @@ impl Pipeline {
     fn event(&mut self, event: Event, findings: &mut Vec<Finding>) {
         match event {
             Event::Walk(walk) => {
-                self.announced.remove(&(walk.tid, walk.start_ns));
+                let was_told = self.announced.remove(&(walk.tid, walk.start_ns));
                 self.reported_count += 1;
+                findings.extend(self.roll(walk.end_ns.unwrap_or(0)));
                 let walk_ns = walk.walk_ns().unwrap_or_default();
                 let found = self.complete(*walk, walk_ns);
-                findings.push(Finding::Walk(Box::new(found.clone())));
-                findings.extend(self.correlator.walk(&self.session, found));
+                if was_told || self.storm.tells_walk(&found) {
+                    findings.push(Finding::Walk(Box::new(found.clone())));
+                }
+                let incident = self.correlator.walk(&self.session, found);
+                self.limit(incident, findings);
             }
             Event::Wait(wait) => self.correlator.wait(&self.session, *wait),
             Event::Stall(stall) => self.correlator.stall(&self.session, *stall),
@@ -137,6 +188,31 @@ impl Pipeline {
             Event::Release(release) => self.correlator.release(&self.session, release),
             // They belong to no incident by themselves.
             Event::Producer(_) | Event::Name(_) | Event::Dentry(_) => {}
+        }
+    }
+
+    fn roll(&mut self, at_ns: u64) -> Option<Finding> {
+        self.storm.roll(at_ns, self.session.realtime_offset_ns)
+    }
+
+    /// Adds what is told of these.
+    fn limit(&mut self, found: impl IntoIterator<Item = Finding>, findings: &mut Vec<Finding>) {
+        for mut finding in found {
+            let is_told = match &mut finding {
+                Finding::Incident(incident) => {
+                    let walk = &incident.walk.walk;
+                    let end_ns = walk.end_ns.unwrap_or(walk.start_ns);
+                    let absent = self.absences.degraded(walk.start_ns, end_ns);
+                    incident.degraded.extend(absent);
+                    findings.extend(self.roll(end_ns));
+                    self.storm.tells_incident(incident)
+                }
+                Finding::Syscall(syscall) => self.storm.tells_syscall(syscall),
+                _ => true,
+            };
+            if is_told {
+                findings.push(finding);
+            }
         }
     }
 
@@ -152,18 +228,19 @@ impl Pipeline {
             counts: *counts,
             reported_count: self.reported_count,
             incidents_count: self.incidents_count,
+            suppressed: self.storm.counts(),
             records: self.correlator.counts(),
             bad_records_count: self.bad_records_count,
         }))
     }
 
     /// A running walk is announced once, when it is over the threshold.
-    fn running(&mut self, now_ns: u64, record: &[u8]) -> Option<Finding> {
+    fn running(&mut self, now_ns: u64, record: &[u8], findings: &mut Vec<Finding>) {
         let walk = match event::decode(record) {
             Ok(Event::Walk(walk)) => walk,
             // The element is new, and its task has not come to the first field.
-            Err(event::DecodeError::Kind(kind::NONE)) | Ok(_) => return None,
-            Err(error) => return Some(self.bad_record(error)),
+            Err(event::DecodeError::Kind(kind::NONE)) | Ok(_) => return,
+            Err(error) => return findings.push(self.bad_record(error)),
         };
         let walk_ns = now_ns.saturating_sub(walk.start_ns);
         let is_filled_in = walk.start_ns != 0;
@@ -171,17 +248,25 @@ impl Pipeline {
         // the walker can be preempted there.
         let has_ended = walk.end_ns.is_some();
         if !is_filled_in || has_ended || walk_ns < self.session.walk_threshold_ns {
-            return None;
+            return;
         }
-        if !self.announced.insert((walk.tid, walk.start_ns)) {
-            return None;
-        }
-        if self.announced.len() > ANNOUNCED_MAX {
-            self.announced = HashSet::from([(walk.tid, walk.start_ns)]);
+        let id = (walk.tid, walk.start_ns);
+        if self.announced.contains(&id) {
+            return;
         }
         let mut found = self.complete(*walk, walk_ns);
+        // Not now: it is looked at again while it runs, and told when it has become the worst.
+        if !self.storm.would_tell_running(now_ns, &found) {
+            return;
+        }
+        findings.extend(self.roll(now_ns));
+        self.storm.tell_running(&found);
+        self.announced.insert(id);
+        if self.announced.len() > ANNOUNCED_MAX {
+            self.announced = HashSet::from([id]);
+        }
         found.waiters = self.correlator.waiters_now(&found.walk);
-        Some(Finding::Walk(Box::new(found)))
+        findings.push(Finding::Walk(Box::new(found)));
     }
 
     fn identity(&mut self, pid: u32, identity: &Identity) {

@@ -96,6 +96,20 @@ pub fn programs() -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Names of all eBPF programs that a link connects to something, each as often as it has links.
+pub fn linked_programs() -> anyhow::Result<Vec<String>> {
+    let mut names = std::collections::HashMap::new();
+    for program in aya::programs::loaded_programs() {
+        let Ok(program) = program else { continue };
+        let name = program.name_as_str().unwrap_or_default().to_owned();
+        names.insert(program.id(), name);
+    }
+    Ok(aya::programs::loaded_links()
+        .filter_map(Result::ok)
+        .filter_map(|link| names.get(&link.program_id()).cloned())
+        .collect())
+}
+
 /// Everything that could stay behind after a detector's end, named.
 pub fn leftovers() -> anyhow::Result<Vec<String>> {
     let mut found: Vec<_> = programs()?

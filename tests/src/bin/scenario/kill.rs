@@ -34,7 +34,7 @@ pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
 }
 
 /// The kernel frees programs some time after the last descriptor closes.
-fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
+pub fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
     let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
     checks.that(
         format!("{when}: nothing is left in the kernel"),

@@ -6,10 +6,12 @@ mod busy;
 mod capabilities;
 mod census;
 mod checks;
+mod clock_stepped;
 mod contention;
 mod cost;
 mod coverage;
 mod danger;
+mod cpu_offline;
 mod detector;
 mod errors;
 mod exact;
@@ -18,6 +20,7 @@ mod kernel;
 mod kill;
 mod lockdown;
 mod metrics;
+mod many_watches;
 mod negative_flood;
 mod origin;
 mod origin_container;
@@ -38,9 +41,15 @@ mod service;
 mod soft_lockup;
 mod stall;
 mod state_dir;
+mod self_budget;
+mod soak;
+mod soft_lockup;
+mod stall;
+mod storm;
 mod trace;
 mod tracefs;
 mod truth;
+mod two_instances;
 mod two_walks;
 mod walker_waits;
 
@@ -100,6 +109,13 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("metrics", metrics::scenario),
     ("service", service::scenario),
     ("state-dir", state_dir::scenario),
+    ("two-instances", two_instances::scenario),
+    ("clock-stepped", clock_stepped::scenario),
+    ("cpu-offline", cpu_offline::scenario),
+    ("many-watches", many_watches::scenario),
+    ("storm", storm::scenario),
+    ("self-budget", self_budget::scenario),
+    ("soak", soak::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -1,0 +1,196 @@
+//! Groups of probes that go and come back while the others stay, and what programs take.
+//!
+//! Only links go: a program stays loaded, so that its return needs neither the verifier nor the kernel's
+//! type information. Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs",
+//! 5.13) a program can't be attached a second time: there it is loaded again.
+
+use std::{collections::HashMap, io, path::Path};
+
+use aya::{
+    Btf, Endianness,
+    programs::{
+        Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId,
+        tp_btf::BtfTracePointLinkId,
+    },
+};
+use fslockup_ebpf::CpuState;
+
+use super::{Attached, CPU_BYTES, chain, load_program, unload};
+use crate::budget::Group;
+
+/// Where a program is attached, and what by.
+pub(super) struct Link {
+    pub(super) function: String,
+    pub(super) id: LinkId,
+}
+
+pub(super) enum LinkId {
+    Entry(FEntryLinkId),
+    Exit(FExitLinkId),
+    Tracepoint(BtfTracePointLinkId),
+}
+
+/// The links of programs that may be detached for a while, by the program's name. Breakpoints are in none of
+/// the groups.
+pub(super) type Links = HashMap<String, Link>;
+
+/// Programs of groups that are away, with where they were.
+pub(super) type Detached = HashMap<String, String>;
+
+/// What a program took while somebody wanted to know (`bpf_prog_info`, BPF_ENABLE_STATS in 5.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunTime {
+    /// Runs.
+    pub runs_count: u64,
+    /// Nanoseconds, on all CPUs.
+    pub run_ns: u64,
+}
+
+impl Attached {
+    /// Of each program that is loaded, by name.
+    ///
+    /// # Errors
+    /// When the kernel doesn't tell.
+    pub fn run_times(&self) -> io::Result<HashMap<String, RunTime>> {
+        let mut times = HashMap::new();
+        for (name, program) in self.programs.programs() {
+            let info = match program.info() {
+                Ok(info) => info,
+                Err(ProgramError::NotLoaded) => continue,
+                Err(error) => return Err(io::Error::other(error)),
+            };
+            let time = RunTime {
+                runs_count: info.run_count(),
+                run_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
+            };
+            times.insert(name.to_owned(), time);
+        }
+        Ok(times)
+    }
+
+    /// The groups of which programs are attached.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Group> {
+        Group::ALL
+            .into_iter()
+            .filter(|group| !self.names_of(*group).is_empty())
+            .collect()
+    }
+
+    fn names_of(&self, group: Group) -> Vec<String> {
+        let mut names: Vec<_> = self
+            .links
+            .keys()
+            .chain(self.detached.keys())
+            .filter(|name| Group::of_program(name) == Some(group))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Takes the links of a group away, entries first: an exit without an entry says nothing, while an
+    /// entry without an exit would look like a wait that never ends.
+    pub fn detach_group(&mut self, group: Group) {
+        let mut names = self.names_of(group);
+        names.sort_by_key(|name| name.ends_with("_fexit") || name.ends_with("_end_tp"));
+        for name in names {
+            let Some(link) = self.links.remove(&name) else {
+                continue;
+            };
+            let Some(program) = self.programs.program_mut(&name) else {
+                continue;
+            };
+            // A link is gone when its descriptor is closed, and closing can't fail.
+            let _ = match (program, link.id) {
+                (Program::FEntry(program), LinkId::Entry(link)) => program.detach(link),
+                (Program::FExit(program), LinkId::Exit(link)) => program.detach(link),
+                (Program::BtfTracePoint(program), LinkId::Tracepoint(link)) => program.detach(link),
+                _ => Ok(()),
+            };
+            self.detached.insert(name, link.function);
+        }
+    }
+
+    /// Attaches a group again, all of it or nothing.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn attach_group(&mut self, group: Group) -> Result<(), String> {
+        if group == Group::Waits {
+            self.forget_waits().map_err(|error| error.to_string())?;
+        }
+        let mut names = self.names_of(group);
+        names.sort_by_key(|name| !(name.ends_with("_fexit") || name.ends_with("_end_tp")));
+        let mut kernel_btf = None;
+        for name in names {
+            if let Err(reason) = self.attach_again(&name, &mut kernel_btf) {
+                self.detach_group(group);
+                return Err(format!("{name}: {reason}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_again(&mut self, name: &str, kernel_btf: &mut Option<Btf>) -> Result<(), String> {
+        let (Some(program), Some(function)) =
+            (self.programs.program_mut(name), self.detached.get(name))
+        else {
+            // It has stayed.
+            return Ok(());
+        };
+        let id = attach_loaded(program).or_else(|_| {
+            let btf = match kernel_btf {
+                Some(btf) => btf,
+                None => kernel_btf.insert(
+                    Btf::parse_file(Path::new(&self.btf_source), Endianness::default())
+                        .map_err(|error| chain(&error))?,
+                ),
+            };
+            unload(program);
+            load_program(program, function, btf)
+                .and_then(|()| attach_loaded(program))
+                .map_err(|error| chain(&error))
+        })?;
+        let function = function.clone();
+        self.detached.remove(name);
+        self.links
+            .extend(id.map(|id| (name.to_owned(), Link { function, id })));
+        Ok(())
+    }
+
+    /// Waits that had begun when nobody looked any more: their ends were not seen.
+    fn forget_waits(&mut self) -> io::Result<()> {
+        for cpu in 0..self.cpus.len() {
+            let bytes = self.cpus.get(&cpu, 0).map_err(io::Error::other)?;
+            // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
+            let mut state: CpuState = unsafe { bytes.as_ptr().cast::<CpuState>().read_unaligned() };
+            if state.waiting.iter().all(|waiting| waiting.lock_addr == 0) {
+                continue;
+            }
+            for waiting in &mut state.waiting {
+                waiting.lock_addr = 0;
+            }
+            let mut bytes = [0; CPU_BYTES];
+            // SAFETY: as above, into as many bytes.
+            unsafe { bytes.as_mut_ptr().cast::<CpuState>().write_unaligned(state) };
+            self.cpus.set(cpu, bytes, 0).map_err(io::Error::other)?;
+        }
+        let sleepers: Vec<_> = self.sleepers.keys().filter_map(Result::ok).collect();
+        for tid in sleepers {
+            // One that is gone meanwhile is what is wanted.
+            let _ = self.sleepers.remove(&tid);
+        }
+        Ok(())
+    }
+}
+
+/// Attaches a program that is loaded; none for kinds that stay.
+pub(super) fn attach_loaded(program: &mut Program) -> Result<Option<LinkId>, ProgramError> {
+    Ok(match program {
+        Program::FEntry(program) => Some(LinkId::Entry(program.attach()?)),
+        Program::FExit(program) => Some(LinkId::Exit(program.attach()?)),
+        Program::BtfTracePoint(program) => Some(LinkId::Tracepoint(program.attach()?)),
+        _ => None,
+    })
+}
