@@ -1,4 +1,4 @@
-//! Groups of probes that go and come back while the others stay, and what programs take.
+//! Groups of probes that go and come back while the others stay.
 //!
 //! Only links go: a program stays loaded, so that its return needs neither the verifier nor the kernel's
 //! type information. Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs",
@@ -37,37 +37,7 @@ pub(super) type Links = HashMap<String, Link>;
 /// Programs of groups that are away, with where they were.
 pub(super) type Detached = HashMap<String, String>;
 
-/// What a program took while somebody wanted to know (`bpf_prog_info`, BPF_ENABLE_STATS in 5.8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunTime {
-    /// Runs.
-    pub runs_count: u64,
-    /// Nanoseconds, on all CPUs.
-    pub run_ns: u64,
-}
-
 impl Attached {
-    /// Of each program that is loaded, by name.
-    ///
-    /// # Errors
-    /// When the kernel doesn't tell.
-    pub fn run_times(&self) -> io::Result<HashMap<String, RunTime>> {
-        let mut times = HashMap::new();
-        for (name, program) in self.programs.programs() {
-            let info = match program.info() {
-                Ok(info) => info,
-                Err(ProgramError::NotLoaded) => continue,
-                Err(error) => return Err(io::Error::other(error)),
-            };
-            let time = RunTime {
-                runs_count: info.run_count(),
-                run_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
-            };
-            times.insert(name.to_owned(), time);
-        }
-        Ok(times)
-    }
-
     /// The groups of which programs are attached.
     #[must_use]
     pub fn groups(&self) -> Vec<Group> {

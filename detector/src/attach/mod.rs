@@ -19,7 +19,6 @@ use fslockup_ebpf::{
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-pub use budget::RunTime;
 pub use producers::{PRODUCERS_MAX, ProducerMaps};
 pub use trace::{TraceCounts, Tracing, attach_trace};
 

@@ -24,7 +24,7 @@ use crate::metrics::{Runs, parse_runs};
 /// # Errors
 /// Without CAP_SYS_ADMIN.
 pub fn time_programs() -> io::Result<OwnedFd> {
-    sys::enable_stats(sys::Stats::RunTime).map_err(io::Error::other)
+    sys::enable_stats(sys::Stats::RunTime).map_err(|error| error.io_error)
 }
 
 /// What `/proc/self/fdinfo` says of a program (`bpf_prog_show_fdinfo`); none where it is not loaded.

@@ -1,18 +1,18 @@
 //! Measures what the detector costs, and carries out what the budget decides.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
-use aya::sys::{Stats, enable_stats};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike as _,
 };
 
-use super::maps::Maps;
+use super::{maps::Maps, privileges};
 use crate::{
-    attach::RunTime,
+    attach::runs::time_programs,
     budget::{Budget, BudgetEvent, Change, Group, Sample},
     clock,
+    metrics::Runs,
 };
 
 /// How long the programs are measured in each period: it costs every program of the host two looks at the
@@ -34,7 +34,7 @@ pub struct Overseer {
 struct Measuring {
     _stats: OwnedFd,
     since_ns: u64,
-    before: HashMap<String, RunTime>,
+    before: BTreeMap<String, Runs>,
 }
 
 impl Overseer {
@@ -60,6 +60,10 @@ impl Overseer {
         if now_ns < self.next_ns || is_walk_running {
             return None;
         }
+        privileges::raised(|| self.watch(maps, now_ns))
+    }
+
+    fn watch(&mut self, maps: &mut Maps, now_ns: u64) -> Option<BudgetEvent> {
         match self.measure(maps, now_ns) {
             Ok(None) => None,
             Ok(Some(sample)) => {
@@ -78,14 +82,14 @@ impl Overseer {
     fn measure(&mut self, maps: &Maps, now_ns: u64) -> io::Result<Option<Sample>> {
         let Some(measuring) = &self.measuring else {
             self.measuring = Some(Measuring {
-                _stats: enable_stats(Stats::RunTime).map_err(|error| error.io_error)?,
+                _stats: time_programs()?,
                 since_ns: clock::monotonic_ns(),
-                before: maps.run_times()?,
+                before: maps.runs()?,
             });
             self.next_ns = now_ns.saturating_add(MEASURED_NS.min(self.period_ns));
             return Ok(None);
         };
-        let after = maps.run_times()?;
+        let after = maps.runs()?;
         let own_ns = own_cpu_ns();
         let mut sample = Sample {
             at_ns: now_ns,

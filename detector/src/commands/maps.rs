@@ -1,7 +1,7 @@
 //! Reads the programs' maps while they are attached.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     os::fd::{AsFd as _, OwnedFd},
     thread,
@@ -15,7 +15,7 @@ use nix::{
 };
 
 use crate::{
-    attach::{Attached, ProducerMaps, RunTime, Thresholds},
+    attach::{Attached, ProducerMaps, Thresholds},
     budget::Group,
     clock,
     metrics::Runs,
@@ -128,11 +128,6 @@ impl Maps {
     pub fn set_thresholds(&mut self, thresholds: &Thresholds) -> io::Result<()> {
         let map = &mut self.attached.thresholds;
         map.set(0, thresholds.words(), 0).map_err(io::Error::other)
-    }
-
-    /// What each program took while the kernel measured.
-    pub fn run_times(&self) -> io::Result<HashMap<String, RunTime>> {
-        self.attached.run_times()
     }
 
     /// The groups of probes that could be detached.

@@ -22,6 +22,7 @@ use super::{
     directories::{CountingTime, Directories},
     maps::Maps,
     origin::Origins,
+    privileges,
 };
 use crate::{
     attach::runs::time_programs,
@@ -175,7 +176,7 @@ impl Metering {
             .is_none_or(|at| at.elapsed() >= SAMPLE_PERIOD);
         if is_due {
             self.sample_at = Some(Instant::now());
-            self.sample = match time_programs() {
+            self.sample = match privileges::raised(time_programs) {
                 Ok(statistics) => Some(Sample {
                     before: maps.runs()?,
                     start_ns: clock::monotonic_ns(),

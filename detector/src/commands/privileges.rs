@@ -11,14 +11,22 @@ const KEPT: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_R
 /// `kernel.unprivileged_bpf_disabled` refuses every call of bpf(2) without one of these.
 const PERHAPS_KEPT: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN];
 
+/// What it takes to time programs (BPF_ENABLE_STATS asks for CAP_SYS_ADMIN) and to attach them again.
+const ASIDE: [Capability; 3] = [
+    Capability::CAP_BPF,
+    Capability::CAP_PERFMON,
+    Capability::CAP_SYS_ADMIN,
+];
+
 /// Gives up all capabilities but those that are needed, and the way to get new ones from a file.
-/// `works` tries what the rest of the run does; what it needs of [`PERHAPS_KEPT`] is kept.
+/// `works` tries what the rest of the run does; what it needs of [`PERHAPS_KEPT`] is kept. Where
+/// programs are to be timed and may be, what that takes is laid aside for [`raised`].
 ///
 /// Capabilities belong to a thread: call this before others are started.
 ///
 /// # Errors
 /// When the kernel refuses, which it never does for less than one has.
-pub fn give_up(mut works: impl FnMut() -> bool) -> Result<(), CapsError> {
+pub fn give_up(is_timed: bool, mut works: impl FnMut() -> bool) -> Result<(), CapsError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
         for capability in caps::read(None, CapSet::Bounding)? {
@@ -41,6 +49,29 @@ pub fn give_up(mut works: impl FnMut() -> bool) -> Result<(), CapsError> {
             caps::set(None, CapSet::Effective, &kept)?;
         }
     }
+    if is_timed && permitted.contains(&Capability::CAP_SYS_ADMIN) {
+        kept.extend(ASIDE.iter().filter(|one| permitted.contains(one)));
+    }
     caps::set(None, CapSet::Permitted, &kept)?;
     nix::sys::prctl::set_no_new_privs().map_err(|errno| CapsError::from(errno.to_string()))
+}
+
+/// Runs something with what was laid aside, and lays it aside again.
+pub fn raised<T>(run: impl FnOnce() -> T) -> T {
+    let (Ok(effective), Ok(permitted)) = (
+        caps::read(None, CapSet::Effective),
+        caps::read(None, CapSet::Permitted),
+    ) else {
+        return run();
+    };
+    if effective == permitted {
+        return run();
+    }
+    // What can't be raised is missing in `run`, which says so itself.
+    let _ = caps::set(None, CapSet::Effective, &permitted);
+    let result = run();
+    if let Err(error) = caps::set(None, CapSet::Effective, &effective) {
+        log::warn!("capabilities stay raised: {error}");
+    }
+    result
 }

@@ -32,7 +32,7 @@ use super::{
     reload::{self, Reload},
     service::{NOTIFY_SOCKET, Service},
     stacks::Stacks,
-    state::State,
+    state::{Begun, State},
 };
 use crate::{
     attach,
@@ -102,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
     give_back_memory();
-    let evidence = state.map(|state| state.start(&session)).transpose()?;
+    let evidence = state.map(|state| state.begin(&session));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -117,8 +117,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
             .map_err(CommandError::io("metrics"))?;
         let mut run = Loop::new(args, session, Stacks::new(symbols), origins, record)?;
         run.metering = metering;
-        run.evidence = evidence;
-        run.run(maps, records, signals, service, args).await
+        run.run(maps, records, signals, service, evidence, args).await
     })
 }
 
@@ -210,6 +209,7 @@ impl<W: Write> Loop<W> {
         records: RingBuf<MapData>,
         mut signals: Signals,
         mut service: Service,
+        evidence: Option<Begun>,
         args: &RunArgs,
     ) -> Result<ExitCode, CommandError> {
         let event_loop = || CommandError::io("event loop");
@@ -243,7 +243,8 @@ impl<W: Write> Loop<W> {
         };
         tokio::pin!(end);
         let mut reload = Reload::new(args, &service).map_err(CommandError::io("signals"))?;
-        self.give_up_privileges(&maps)?;
+        self.give_up_privileges(&maps, args)?;
+        self.evidence = evidence.map(Begun::hand_over).transpose()?;
         service.ready(reload::status(args));
         let mut ping = interval(service.period());
         loop {
@@ -315,10 +316,11 @@ impl<W: Write> Loop<W> {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn give_up_privileges(&mut self, maps: &Maps) -> Result<(), CommandError> {
+    fn give_up_privileges(&mut self, maps: &Maps, args: &RunArgs) -> Result<(), CommandError> {
+        let is_timed = args.cpu_budget.0 > 0 || args.metrics.is_some();
         let mut works = || (maps.lost_count().is_ok(), self.origins.can_count());
         let as_before = works();
-        privileges::give_up(|| works() == as_before)
+        privileges::give_up(is_timed, || works() == as_before)
             .map_err(|error| CommandError::io("capabilities")(io::Error::other(error)))
     }
 

@@ -40,8 +40,8 @@ impl State {
         Ok(Some(Self { store, name }))
     }
 
-    /// Locks the memory and says that the run has started.
-    pub fn start(mut self, session: &Session) -> Result<Journal, CommandError> {
+    /// Locks the memory and writes that the run has started.
+    pub fn begin(mut self, session: &Session) -> Begun {
         if let Err(reason) = memory::lock() {
             log::warn!("{reason}");
         }
@@ -57,7 +57,21 @@ impl State {
             reason: None,
         };
         self.store.run(run.clone());
-        Journal::start(self.store, self.name, run).map_err(CommandError::io("thread for evidence"))
+        Begun { state: self, run }
+    }
+}
+
+/// A run of which the directory knows.
+pub struct Begun {
+    state: State,
+    run: RunBody,
+}
+
+impl Begun {
+    /// Starts the thread that writes. It has the capabilities that this one has now: give them up before.
+    pub fn hand_over(self) -> Result<Journal, CommandError> {
+        Journal::start(self.state.store, self.state.name, self.run)
+            .map_err(CommandError::io("thread for evidence"))
     }
 }
 
