@@ -66,7 +66,9 @@ fn thresholds_in_the_configuration_file_are_the_defaults() {
         let default = default.to_str().expect("text");
         if let Some(line) = text.lines().find(|line| key_of(line) == Some(long)) {
             let (text, number) = (format!("\"{default}\""), default.to_owned());
-            let value = line.strip_prefix(&format!("#{long} = ")).expect("a comment");
+            let value = line
+                .strip_prefix(&format!("#{long} = "))
+                .expect("a comment");
             assert!([text, number].contains(&value.to_owned()), "{line}");
             compared_count += 1;
         }

@@ -117,7 +117,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
             .map_err(CommandError::io("metrics"))?;
         let mut run = Loop::new(args, session, Stacks::new(symbols), origins, record)?;
         run.metering = metering;
-        run.run(maps, records, signals, service, evidence, args).await
+        run.run(maps, records, signals, service, evidence, args)
+            .await
     })
 }
 

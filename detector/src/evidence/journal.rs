@@ -116,6 +116,8 @@ impl Journal {
             Finding::Incident(_) => true,
             Finding::Syscall(_)
             | Finding::Thresholds(_)
+            | Finding::Suppressed(_)
+            | Finding::Budget(_)
             | Finding::BadRecord(_)
             | Finding::Summary(_) => false,
         }

@@ -13,7 +13,8 @@ use prometheus_client::{
 
 use super::{DirectoryReading, Readings, State, seconds, table, table::Metric};
 use crate::{
-    escape::escape, facts::DentryState, output::device, pipeline::Counts, report::AttachReport,
+    budget::Group, escape::escape, facts::DentryState, output::device, pipeline::Counts,
+    report::AttachReport,
 };
 
 /// Hands the state to the library.
@@ -68,6 +69,11 @@ impl State {
         to.one(&table::BUILD, &Info::new(version))?;
         to.one(&table::START, &at(self.start_realtime_ns))?;
         probes(to, &self.report)?;
+        let detached = Group::ALL.into_iter().map(|group| {
+            let labels = vec![("group", group.name().to_owned())];
+            (labels, flag(self.detached.contains(&group)))
+        });
+        to.family(&table::PROBES_DETACHED, detached)?;
         self.incidents(to)?;
         let none = Readings::default();
         let readings = self.readings.as_ref().unwrap_or(&none);
@@ -106,7 +112,17 @@ impl State {
             to.family(metric, samples)?;
         }
         to.one(&table::STALL, &self.stalls)?;
-        to.one(&table::SYSCALL, &self.syscalls)
+        to.one(&table::SYSCALL, &self.syscalls)?;
+        let suppressed = self.suppressed;
+        let counts = [
+            ("incident", suppressed.incidents_count),
+            ("walk", suppressed.walks_count),
+            ("syscall", suppressed.syscalls_count),
+        ];
+        let samples = counts
+            .into_iter()
+            .map(|(kind, count)| (vec![("kind", kind.to_owned())], ConstCounter::new(count)));
+        to.family(&table::SUPPRESSED, samples)
     }
 
     fn programs(&self, to: &mut Encoder) -> Result<(), Error> {

@@ -10,7 +10,7 @@ mod tests;
 mod text;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -23,10 +23,11 @@ pub use programs::{Runs, Sampled, parse_runs};
 pub use text::TextFormat;
 
 use crate::{
+    budget::{Change, Group},
     danger::Danger,
     facts::DentryState,
     incident::{Incident, Lock, Severity},
-    pipeline::{Counts, Finding, Session},
+    pipeline::{Counts, Finding, Session, SuppressedCounts},
     predict::Measured,
     report::AttachReport,
 };
@@ -73,6 +74,8 @@ struct State {
     holds: BTreeMap<Lock, Histogram>,
     stalls: Histogram,
     syscalls: Histogram,
+    suppressed: SuppressedCounts,
+    detached: BTreeSet<Group>,
     bad_records_count: u64,
     /// None before the first reading.
     readings: Option<Readings>,
@@ -102,6 +105,8 @@ impl Metrics {
             holds: by_lock(&LONG_S),
             stalls: Histogram::new(SHORT_S),
             syscalls: Histogram::new(LONG_S),
+            suppressed: SuppressedCounts::default(),
+            detached: BTreeSet::new(),
             bad_records_count: 0,
             readings: None,
             directories: Vec::new(),
@@ -125,6 +130,20 @@ impl Metrics {
             Finding::Walk(_) | Finding::Thresholds(_) | Finding::Summary(_) => {}
             Finding::Incident(incident) => state.incident(incident),
             Finding::Syscall(found) => state.syscalls.observe(seconds(found.syscall.syscall_ns())),
+            Finding::Suppressed(found) => {
+                state.suppressed.incidents_count += found.incidents.count;
+                state.suppressed.walks_count += found.walks.count;
+                state.suppressed.syscalls_count += found.syscalls.count;
+            }
+            Finding::Budget(found) => match (found.event.change, found.event.group) {
+                (Change::Detached, Some(group)) => {
+                    state.detached.insert(group);
+                }
+                (Change::Attached, Some(group)) => {
+                    state.detached.remove(&group);
+                }
+                _ => {}
+            },
             Finding::BadRecord(_) => state.bad_records_count += 1,
         });
     }

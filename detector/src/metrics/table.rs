@@ -62,6 +62,8 @@ metrics! {
         "1 if the probe is attached, 0 if this kernel has no place for it or refused it.";
     PROBE_DEGRADED: Gauge "probe_degraded" None, ["probe"],
         "1 if the probe is missing, or attached at another place than the one preferred, or does not see everything.";
+    PROBES_DETACHED: Gauge "probes_detached" None, ["group"],
+        "1 while these probes are away because programs and detector took more than the CPU budget, 0 otherwise.";
 
     WALKS: Counter "walks" None, [], "Walks that ended, of any length.";
     WALK: Histogram "walk" Some(Unit::Seconds), [], "Length of the walks that were over the walk threshold.";
@@ -74,6 +76,8 @@ metrics! {
         "How long tasks were kept from running behind a walk or a wait for its locks, in incidents.";
     SYSCALL: Histogram "slow_syscall" Some(Unit::Seconds), [],
         "Length of slow system calls that put a watch and that no incident tells of.";
+    SUPPRESSED: Counter "suppressed" None, ["kind"],
+        "Incidents, walks and slow system calls that were too many in a minute to be told one by one: no other figure but fslockup_walks_total has them.";
 
     DENTRIES: Gauge "dentries" None, ["state"],
         "Dentries in the kernel's cache: in use, or unused and positive or negative; the three add up to all.";

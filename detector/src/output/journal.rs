@@ -111,6 +111,8 @@ pub fn entry(finding: &Finding, message: &[u8]) -> Vec<u8> {
         Finding::Walk(_) => ("walk", priority::INFO),
         Finding::Syscall(_) => ("syscall", priority::INFO),
         Finding::Thresholds(_) => ("thresholds", priority::INFO),
+        Finding::Suppressed(_) => ("suppressed", priority::WARNING),
+        Finding::Budget(_) => ("budget", priority::WARNING),
         Finding::Summary(_) => ("summary", priority::INFO),
         Finding::BadRecord(_) => ("bad_record", priority::WARNING),
     };

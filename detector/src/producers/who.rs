@@ -114,6 +114,9 @@ mod tests {
             told(&producer),
             "a process (1000 processes, exited, /usr/bin/agent)"
         );
-        assert_eq!(told(&Producer::default()), "a process (0 processes, exited)");
+        assert_eq!(
+            told(&Producer::default()),
+            "a process (0 processes, exited)"
+        );
     }
 }
