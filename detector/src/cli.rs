@@ -33,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Report walks as they happen, until SIGINT or SIGTERM
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Say what would work on this kernel, and what the kernel is exposed to
     ///
     /// Exit code 0: everything can be seen; 1: degraded; 2: cannot run.

@@ -16,7 +16,7 @@ use toml::de::{DeTable, DeValue};
 pub use file::{DEFAULT_FILE, FileError};
 
 use crate::{
-    cli::{CheckArgs, Cli, Command, ConfigArgs, RunArgs, first_line},
+    cli::{Cli, Command, ConfigArgs, RunArgs, first_line},
     escape::escape_rest,
 };
 
@@ -79,10 +79,10 @@ impl From<clap::Error> for Failure {
 pub fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let command_line: Vec<_> = command_line.into_iter().collect();
     let cli = from(Cli::command(), &command_line)?;
-    let (Command::Run(RunArgs { config, .. }) | Command::Check(CheckArgs { config, .. })) =
-        &cli.command
-    else {
-        return Ok(cli);
+    let config = match &cli.command {
+        Command::Run(args) => &args.config,
+        Command::Check(args) => &args.config,
+        _ => return Ok(cli),
     };
     let Some(config) = load(config).map_err(Failure::File)? else {
         return Ok(cli);

@@ -24,7 +24,7 @@ fn run(text: &str, options: &[&str]) -> RunArgs {
     words.push(file.path().into());
     words.extend(options.iter().map(Into::into));
     match parse(words).map(|cli| cli.command) {
-        Ok(Command::Run(args)) => args,
+        Ok(Command::Run(args)) => *args,
         other => panic!("{other:?}"),
     }
 }
