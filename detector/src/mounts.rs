@@ -27,6 +27,10 @@ impl Mounts {
     }
 
     /// Where something is mounted, each once.
+    #[cfg_attr(
+        not(feature = "probes"),
+        expect(dead_code, reason = "only commands that talk to the kernel ask")
+    )]
     pub fn points(&self) -> impl Iterator<Item = Vec<u8>> {
         let points: std::collections::BTreeSet<_> =
             self.mounts.iter().map(|mount| &mount.mount_point).collect();
@@ -57,6 +61,10 @@ impl Mounts {
 
 /// The device of one mount, by its id in the text of `/proc/self/mountinfo`.
 #[must_use]
+#[cfg_attr(
+    not(feature = "probes"),
+    expect(dead_code, reason = "only commands that talk to the kernel ask")
+)]
 pub fn device_of_mount(mountinfo: &[u8], id: u64) -> Option<u32> {
     let id = format!("{id} ");
     mountinfo
