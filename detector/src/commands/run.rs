@@ -15,12 +15,12 @@ use tokio::{
         unix::{AsyncFd, AsyncFdReadyMutGuard},
     },
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{
-    CommandError, OUTPUT, kernel_log::KernelLog, make_plan, maps::Maps, origin::Origins,
-    read_facts, stacks::Stacks,
+    CommandError, OUTPUT, after, block_on, kernel_log::KernelLog, make_plan, maps::Maps,
+    origin::Origins, read_facts, stacks::Stacks,
 };
 use crate::{
     attach::{self, Thresholds},
@@ -79,11 +79,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
     give_back_memory();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(async {
+    block_on(async {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
@@ -190,12 +186,7 @@ impl<W: Write> Loop<W> {
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
-        let end = async {
-            match args.duration {
-                Some(duration) => sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
+        let end = after(args.duration);
         tokio::pin!(end);
         loop {
             tokio::select! {
