@@ -134,10 +134,12 @@ const OF_DENTRIES: &[&str] = &[
     "super_block.s_dev",
 ];
 
-const fn producers(
+/// A probe that refines, on any kernel.
+const fn refining(
     name: &'static str,
     question: &'static str,
     ways: &'static [Way],
+    fields: &'static [&'static str],
     lost_without: &'static str,
 ) -> Probe {
     Probe {
@@ -145,19 +147,33 @@ const fn producers(
         question,
         when: When::Always,
         ways,
-        fields: OF_DENTRIES,
+        fields,
         is_required: false,
         lost_without,
     }
 }
 
-const fn entries(points: &'static [Point], takes: Takes) -> Way {
+/// A way that loses nothing.
+const fn whole(kind: Kind, points: &'static [Point], takes: Takes) -> Way {
     Way {
-        kind: Kind::HotEntry,
+        kind,
         points,
         takes,
         lost: "",
     }
+}
+
+const fn producers(
+    name: &'static str,
+    question: &'static str,
+    ways: &'static [Way],
+    lost_without: &'static str,
+) -> Probe {
+    refining(name, question, ways, OF_DENTRIES, lost_without)
+}
+
+const fn entries(points: &'static [Point], takes: Takes) -> Way {
+    whole(Kind::HotEntry, points, takes)
 }
 
 /// All probes, in the order in which they are attached.

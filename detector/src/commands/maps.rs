@@ -1,19 +1,10 @@
 //! Reads the programs' maps while they are attached.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, thread, time::Duration};
 
 use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
-use nix::{
-    fcntl::{OFlag, open, openat},
-    sys::stat::Mode,
-};
 
+use super::proc::Proc;
 use crate::{
     attach::{Attached, ProducerMaps, Thresholds},
     budget::Group,
@@ -27,15 +18,16 @@ use crate::{
 /// have locked.
 pub struct Maps {
     attached: Attached,
-    proc: OwnedFd,
+    proc: Proc,
 }
 
 impl Maps {
     /// Opens `/proc` once: `/` may be the directory of the next walk.
     pub fn new(attached: Attached) -> io::Result<Self> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let proc = open("/proc", flags, Mode::empty())?;
-        Ok(Self { attached, proc })
+        Ok(Self {
+            attached,
+            proc: Proc::new()?,
+        })
     }
 
     /// Has the scheduler's clock compared at the next context switches, which takes each of them a few
@@ -109,19 +101,11 @@ impl Maps {
                 start_ns: waiting.start_ns,
                 pid: waiting.pid,
                 tid: waiting.tid,
-                comm: self.comm(waiting.pid, waiting.tid),
+                comm: self
+                    .proc
+                    .comm(&format!("{}/task/{}", waiting.pid, waiting.tid)),
             })
             .collect()
-    }
-
-    /// The name of a task as `/proc` has it (proc_pid_comm(5)).
-    fn comm(&self, pid: u32, tid: u32) -> Option<Vec<u8>> {
-        let path = format!("{pid}/task/{tid}/comm");
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.proc, path.as_str(), flags, Mode::empty()).ok()?;
-        let mut bytes = [0; 64];
-        let count = nix::unistd::read(&file, &mut bytes).ok()?;
-        Some(bytes[..count].trim_ascii_end().to_vec())
     }
 
     /// From now on the programs compare with these. A walk or wait that goes on is compared when it ends.

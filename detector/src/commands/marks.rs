@@ -89,10 +89,7 @@ impl Scan {
                 self.watchers.is_complete = false;
                 break;
             }
-            let comm = comm.get_or_insert_with(|| {
-                let comm = proc.read(&format!("{pid}/comm"), 64).unwrap_or_default();
-                comm.trim_ascii_end().to_vec()
-            });
+            let comm = comm.get_or_insert_with(|| proc.comm(&pid.to_string()).unwrap_or_default());
             let watcher = Watcher {
                 pid,
                 comm: comm.clone(),

@@ -28,7 +28,7 @@ mod terminal;
 pub mod top;
 mod trace;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{
     attach::{AttachError, census::CensusError},
@@ -144,5 +144,22 @@ fn wishes(args: &KernelArgs) -> Wishes {
     Wishes {
         force: args.force_target,
         exact_release: args.exact_release,
+    }
+}
+
+/// Runs a command's loop on this thread.
+fn block_on<T>(run: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::io("event loop"))?;
+    runtime.block_on(run)
+}
+
+/// Over after this time; never where none was asked for.
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
     }
 }

@@ -15,6 +15,9 @@ use nix::{
     sys::stat::Mode,
 };
 
+/// The names of kernel threads are longer than others: 64 bytes with the ending (`proc_task_name()`).
+const COMM_BYTES_MAX: u64 = 64;
+
 /// `/proc`, open. Every entry may vanish while it is read: that is none, never an error.
 #[derive(Debug)]
 pub struct Proc {
@@ -50,6 +53,13 @@ impl Proc {
         let mut file = self.open(path)?.take(bytes_max + 1);
         file.read_to_end(&mut text).ok()?;
         (u64::try_from(text.len()).ok()? <= bytes_max).then_some(text)
+    }
+
+    /// The name of a process (`PID`) or of a task (`PID/task/TID`): proc_pid_comm(5).
+    #[must_use]
+    pub fn comm(&self, task: &str) -> Option<Vec<u8>> {
+        let text = self.read(&format!("{task}/comm"), COMM_BYTES_MAX)?;
+        Some(text.trim_ascii_end().to_vec())
     }
 
     /// What a link says.

@@ -15,11 +15,11 @@ use tokio::{
         unix::{AsyncFd, AsyncFdReadyMutGuard},
     },
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{
-    CommandError, OUTPUT,
+    CommandError, OUTPUT, after, block_on,
     budget::Overseer,
     journal::Journal,
     kernel_log::KernelLog,
@@ -103,11 +103,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .map_err(CommandError::io("clocks"))?;
     give_back_memory();
     let evidence = state.map(|state| state.begin(&session));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(async {
+    block_on(async {
         // Before the first line says that everything is attached: from then on a signal means a
         // clean stop.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
@@ -236,12 +232,7 @@ impl<W: Write> Loop<W> {
         compare.reset();
         let (limit_ppm, period_ns) = (args.cpu_budget.0, nanoseconds(args.budget_period));
         let mut overseer = Overseer::new(limit_ppm, period_ns, &maps.groups());
-        let end = async {
-            match args.duration {
-                Some(duration) => sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
+        let end = after(args.duration);
         tokio::pin!(end);
         let mut reload = Reload::new(args, &service).map_err(CommandError::io("signals"))?;
         self.give_up_privileges(&maps, args)?;

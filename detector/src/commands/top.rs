@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    CommandError, OUTPUT,
+    CommandError, OUTPUT, block_on,
     terminal::{Terminal, drawn},
 };
 use crate::{
@@ -128,11 +128,7 @@ pub fn top<S: Source>(
     host: &str,
     kernel: &str,
 ) -> Result<ExitCode, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(async {
+    block_on(async {
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
         let is_live = args.format == Format::Text && !args.once;
         let terminal = is_live

@@ -14,10 +14,10 @@ use nix::{
     fcntl::{OFlag, open},
     sys::stat::Mode,
 };
-use tokio::{io::Interest, time::sleep};
+use tokio::io::Interest;
 
 use super::{
-    CommandError, OUTPUT, read_facts,
+    CommandError, OUTPUT, after, block_on, read_facts,
     run::{MOUNTINFO, Signals, give_back_memory, watch},
     wishes,
 };
@@ -57,11 +57,7 @@ pub fn trace(args: &TraceArgs) -> Result<ExitCode, CommandError> {
         realtime_offset_ns: clock::realtime_offset_ns(),
     };
     give_back_memory();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::io("event loop"))?;
-    runtime.block_on(async {
+    block_on(async {
         // Before the first line, as in `run`.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;
         let start_ns = session.start_ns;
@@ -141,12 +137,7 @@ impl<W: Write> Stream<W> {
         let mounts = File::open(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
         let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
         self.read_mounts(mounts.get_mut())?;
-        let end = async {
-            match args.duration {
-                Some(duration) => sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
+        let end = after(args.duration);
         tokio::pin!(end);
         loop {
             tokio::select! {

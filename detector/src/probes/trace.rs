@@ -1,7 +1,7 @@
 //! The table of what `fslockup trace` attaches to, and nobody else: the functions that `run` counts
 //! producers by, with programs that tell of each call.
 
-use super::{Kind, Point, Probe, Takes, Way, When, point};
+use super::{Kind, Point, Probe, Takes, Way, point, refining, whole};
 
 /// What these programs can't do without.
 const FIELDS: &[&str] = &[
@@ -17,12 +17,7 @@ const FIELDS: &[&str] = &[
 ];
 
 const fn entries(points: &'static [Point], takes: Takes) -> Way {
-    Way {
-        kind: Kind::Entry,
-        points,
-        takes,
-        lost: "",
-    }
+    whole(Kind::Entry, points, takes)
 }
 
 const fn probe(
@@ -31,15 +26,7 @@ const fn probe(
     ways: &'static [Way],
     lost_without: &'static str,
 ) -> Probe {
-    Probe {
-        name,
-        question,
-        when: When::Always,
-        ways,
-        fields: FIELDS,
-        is_required: false,
-        lost_without,
-    }
+    refining(name, question, ways, FIELDS, lost_without)
 }
 
 /// All of them, in the order in which they are attached.
