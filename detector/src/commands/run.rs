@@ -36,7 +36,7 @@ use super::{
     timing::Timing,
 };
 use crate::{
-    attach,
+    attach::{self, Started},
     cli::RunArgs,
     clock,
     event::{self, Event},
@@ -85,7 +85,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
-    let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
+    let Started {
+        attached,
+        records,
+        censor,
+    } = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
         facts,
@@ -98,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         stall_threshold_ns: thresholds.stall_ns,
         limits: args.limits(),
     };
-    let origins = Origins::new(&session.facts).map_err(CommandError::io("/proc"))?;
+    let origins = Origins::new(&session.facts, censor).map_err(CommandError::io("/proc"))?;
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
