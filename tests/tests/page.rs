@@ -1,0 +1,449 @@
+//! The page of `fslockup report` in a real browser. Needs `chromium-headless-shell` in the path, so a plain
+//! `cargo test` leaves these out and says so; `./justw test-host` installs it and runs them.
+
+mod browser;
+mod evidence;
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use browser::{Browser, Window};
+use evidence::{history, incidents, page};
+use serde_json::{Value, json};
+
+const WIDE: Window = Window {
+    width: 1280,
+    height: 800,
+    is_dark: false,
+};
+const NARROW: Window = Window {
+    width: 400,
+    height: 700,
+    is_dark: true,
+};
+
+/// CPUs of a large host.
+const CPUS: u64 = 64;
+
+/// Where everything is, as the browser drew it: numbers are pixels from the page's left and top.
+const DRAWN: &str = r"
+const box = of => {
+    const { left, right, top, bottom } = of.getBoundingClientRect();
+    return { left, right, top: top + scrollY, bottom: bottom + scrollY };
+};
+[...document.querySelectorAll('section')].map(section => ({
+    marks: [...section.querySelectorAll('.axis span')].map(mark => ({ text: mark.textContent, ...box(mark) })),
+    unit: section.querySelector('.axis .cpu').textContent,
+    lanes: [...section.querySelectorAll('.lane:not(.axis)')].map(lane => ({
+        cpu: lane.querySelector('.cpu').textContent,
+        rows: box(lane.querySelector('.rows')),
+        bars: [...lane.querySelectorAll('.bar')].map(bar => ({ kind: bar.classList[1], ...box(bar) })),
+    })),
+}))";
+
+/// Details that can be seen, with the bar that they are of.
+const SHOWN: &str = r"
+[...document.querySelectorAll('.details')]
+    .filter(details => getComputedStyle(details).clipPath === 'none')
+    .map(details => {
+        const area = details.getBoundingClientRect(), of = details.parentElement.getBoundingClientRect();
+        return {
+            text: details.innerText,
+            number: [...document.querySelectorAll('.bar')].indexOf(details.parentElement),
+            isInside: area.left >= 0 && area.right <= innerWidth && area.top >= 0 && area.bottom <= innerHeight
+                && area.width > 200 && area.height > 40,
+            isBarInSight: of.top >= 0 && of.bottom <= innerHeight && of.bottom <= area.top,
+        };
+    })";
+
+/// The page as a file that is there as long as this value.
+struct Shown {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(page: &str) -> Shown {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("page.html");
+    fs::write(&path, page).expect("written");
+    Shown { _dir: dir, path }
+}
+
+/// Opens it, and nothing is complained about, nothing asked for but the page itself.
+fn open(browser: &mut Browser, lines: &[Value], window: Window) {
+    let shown = file(&page(&history(lines)));
+    browser.open(&shown.path, window);
+    assert_eq!(browser.complaints, [""; 0]);
+    assert_eq!(
+        browser.requests,
+        [format!("file://{}", shown.path.display())]
+    );
+    let overflow = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
+    assert!(overflow.as_i64().is_some_and(|by| by <= 0), "{overflow}");
+}
+
+/// A bar that an incident must have: CPU, kind, begin and length in nanoseconds.
+struct Expected {
+    cpu: u64,
+    kind: &'static str,
+    start_ns: u64,
+    length_ns: u64,
+}
+
+fn number(of: &Value, name: &str) -> u64 {
+    of[name].as_u64().unwrap_or_else(|| panic!("{name}: {of}"))
+}
+
+/// From the incident's line alone, not through what drew the page.
+fn expected(incident: &Value) -> Vec<Expected> {
+    let list = |name: &str| incident[name].as_array().cloned().unwrap_or_default();
+    let mut bars = vec![Expected {
+        cpu: number(&incident["walk"], "cpu"),
+        kind: "walk",
+        start_ns: number(&incident["walk"], "start_ns"),
+        length_ns: number(&incident["walk"], "walk_ns"),
+    }];
+    bars.extend(list("waiters").iter().map(|waiter| Expected {
+        cpu: number(waiter, "cpu"),
+        kind: if waiter["is_sleeping"] == true {
+            "sleeping"
+        } else {
+            "wait"
+        },
+        start_ns: number(waiter, "start_ns"),
+        length_ns: number(waiter, "wait_ns"),
+    }));
+    bars.extend(list("stalls").iter().map(|stall| Expected {
+        cpu: number(stall, "cpu"),
+        kind: "stall",
+        start_ns: number(stall, "start_ns"),
+        length_ns: number(stall, "runq_delay_ns"),
+    }));
+    bars
+}
+
+/// Holds what was drawn against the lines, of which the latest is drawn first.
+fn compare(drawn: &Value, incidents: &[Value], window: Window) {
+    let sections = drawn.as_array().expect("a list");
+    assert_eq!(sections.len(), incidents.len());
+    for (section, incident) in sections.iter().zip(incidents.iter().rev()) {
+        compare_one(section, incident, window);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "places on a screen")]
+fn compare_one(section: &Value, incident: &Value, window: Window) {
+    let mut expected = expected(incident);
+    let start_ns = expected
+        .iter()
+        .map(|bar| bar.start_ns)
+        .min()
+        .expect("a walk");
+    let end_ns = expected
+        .iter()
+        .map(|bar| bar.start_ns + bar.length_ns)
+        .max()
+        .expect("a walk");
+    let lanes = section["lanes"].as_array().expect("a list");
+    let cpus: BTreeSet<u64> = expected.iter().map(|bar| bar.cpu).collect();
+    let drawn: Vec<_> = lanes
+        .iter()
+        .map(|lane| lane["cpu"].as_str().expect("text"))
+        .collect();
+    assert_eq!(
+        drawn,
+        cpus.iter()
+            .map(|cpu| format!("CPU {cpu}"))
+            .collect::<Vec<_>>()
+    );
+    let edge = |of: &Value, name: &str| of[name].as_f64().expect("a place");
+    for (lane, cpu) in lanes.iter().zip(&cpus) {
+        let (left, right) = (edge(&lane["rows"], "left"), edge(&lane["rows"], "right"));
+        assert!(left >= 0.0 && right <= f64::from(window.width) && right - left > 200.0);
+        let scale = (right - left) / (end_ns - start_ns) as f64;
+        let bars = lane["bars"].as_array().expect("a list");
+        for bar in bars {
+            let at = |name| edge(bar, name);
+            assert!(
+                at("left") >= left - 0.1 && at("right") <= right + 2.1,
+                "{bar} {lane}"
+            );
+            let is_this = |one: &Expected| {
+                let begin = left + (one.start_ns - start_ns) as f64 * scale;
+                one.cpu == *cpu
+                    && one.kind == bar["kind"]
+                    && (begin.min(right - 2.0) - at("left")).abs() < 0.5
+                    && ((one.length_ns as f64 * scale).max(2.0) - (at("right") - at("left"))).abs()
+                        < 0.5
+            };
+            let found = expected.iter().position(is_this);
+            expected.remove(found.unwrap_or_else(|| panic!("no such bar in the line: {bar}")));
+            let overlaps = |other: &&Value| {
+                at("left") + 2.1 < edge(other, "right")
+                    && edge(other, "left") + 2.1 < at("right")
+                    && at("top") < edge(other, "bottom")
+                    && edge(other, "top") < at("bottom")
+            };
+            assert_eq!(
+                bars.iter().filter(overlaps).count(),
+                1,
+                "only itself: {bar}"
+            );
+        }
+    }
+    assert!(expected.is_empty(), "{} bars are not drawn", expected.len());
+    let walk_ns = number(&incident["walk"], "start_ns");
+    assert_eq!(section["unit"], "ms");
+    let marks = section["marks"].as_array().expect("a list");
+    assert!(marks.iter().any(|mark| mark["text"] == "0"));
+    let rows = &lanes[0]["rows"];
+    let scale = (edge(rows, "right") - edge(rows, "left")) / (end_ns - start_ns) as f64;
+    let zero = edge(rows, "left") + (walk_ns - start_ns) as f64 * scale;
+    for mark in marks {
+        let ms: f64 = mark["text"]
+            .as_str()
+            .expect("text")
+            .parse()
+            .expect("a figure");
+        assert!(
+            (zero + ms * 1e6 * scale - edge(mark, "left")).abs() < 1.0,
+            "{mark}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn every_bar_of_the_corpus_is_where_it_belongs() {
+    let mut browser = Browser::start();
+    let mut kinds = BTreeSet::new();
+    for recording in [
+        "6.1/stall",
+        "6.12/contention",
+        "6.12/soft-lockup",
+        "6.12-rt/rt",
+        "6.1/running-walk",
+    ] {
+        let lines = incidents(recording);
+        for window in [WIDE, NARROW] {
+            open(&mut browser, &lines, window);
+            let drawn = browser.evaluate(DRAWN);
+            compare(&drawn, &lines, window);
+        }
+        kinds.extend(lines.iter().flat_map(expected).map(|bar| bar.kind));
+    }
+    let all = ["walk", "wait", "sleeping", "stall"];
+    assert_eq!(
+        kinds,
+        all.into_iter().collect(),
+        "the corpus has every kind"
+    );
+}
+
+/// An incident of a large host, with as many waits and stalls as a line can have.
+fn large() -> Value {
+    let mut incident = incidents("6.1/stall").remove(0);
+    for (list, length) in [("waiters", "wait_ns"), ("stalls", "runq_delay_ns")] {
+        let one = incident[list][0].clone();
+        let many = (0..CPUS).map(|place| {
+            let mut one = one.clone();
+            one["cpu"] = (place % (CPUS - 1) + 1).into();
+            one["tid"] = (1_000 + place).into();
+            one["start_ns"] = (number(&one, "start_ns") + place * 20_000).into();
+            one[length] = (number(&one, length) - place * 50_000).into();
+            one
+        });
+        incident[list] = many.collect();
+    }
+    incident
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn an_incident_of_a_large_host_stays_readable() {
+    let mut browser = Browser::start();
+    let lines = [large()];
+    for window in [WIDE, NARROW] {
+        open(&mut browser, &lines, window);
+        let drawn = browser.evaluate(DRAWN);
+        compare(&drawn, &lines, window);
+        // The scale stays in sight among the last lanes.
+        browser.evaluate("[...document.querySelectorAll('.lane')].at(-1).scrollIntoView()");
+        let top = browser.evaluate("document.querySelector('.axis').getBoundingClientRect().top");
+        assert!(
+            top.as_f64().is_some_and(|top| (-1.0..1.0).contains(&top)),
+            "{top}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn details_are_shown_of_what_is_pointed_at_and_of_what_has_the_focus() {
+    let mut browser = Browser::start();
+    let lines = incidents("6.1/stall");
+    for window in [WIDE, NARROW] {
+        open(&mut browser, &lines, window);
+        assert_eq!(browser.evaluate(SHOWN), json!([]));
+        let count = browser.evaluate("document.querySelectorAll('.bar').length");
+        let count = count.as_u64().expect("a number");
+        assert!(count > 5);
+        for bar in 0..count {
+            let place = browser.evaluate(&format!(
+                "{{ const bar = document.querySelectorAll('.bar')[{bar}]; bar.scrollIntoView({{ block: 'center' }}); \
+                 const at = bar.getBoundingClientRect(); [at.left + at.width / 2, at.top + at.height / 2] }}"
+            ));
+            let at = |axis: usize| place[axis].as_f64().expect("a place");
+            browser.point_at(at(0), at(1));
+            shows(&mut browser, bar);
+        }
+        browser.point_at(0.0, 0.0);
+        assert_eq!(browser.evaluate(SHOWN), json!([]));
+        browser.evaluate("scrollTo(0, 0)");
+        let links = browser
+            .evaluate("document.links.length")
+            .as_u64()
+            .expect("a number");
+        for _ in 0..links {
+            browser.press_tab();
+        }
+        for bar in 0..count {
+            browser.press_tab();
+            shows(&mut browser, bar);
+        }
+    }
+}
+
+/// The details of this bar, and of no other, are in the window.
+fn shows(browser: &mut Browser, bar: u64) {
+    let shown = browser.evaluate(SHOWN);
+    assert_eq!(
+        shown.as_array().map(Vec::len),
+        Some(1),
+        "bar {bar}: {shown}"
+    );
+    let details = &shown[0];
+    assert_eq!(details["number"], bar);
+    assert_eq!(details["isInside"], true, "{details}");
+    assert_eq!(details["isBarInSight"], true, "{details}");
+    let text = details["text"].as_str().expect("text");
+    for word in ["begins: ", "task: workload (pid "] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn nothing_and_a_walk_that_never_ended_are_said() {
+    let mut browser = Browser::start();
+    let mut said = |lines: &[Value]| {
+        open(&mut browser, lines, WIDE);
+        assert_eq!(browser.evaluate(DRAWN), json!([]));
+        let text = browser.evaluate("document.body.innerText");
+        let marked = browser.evaluate("document.querySelectorAll('.sudden').length");
+        (text.as_str().expect("text").to_owned(), marked)
+    };
+    let (text, marked) = said(&[]);
+    assert!(text.contains("0 incidents in 1 run"), "{text}");
+    assert!(!text.contains("severity"), "no empty table: {text}");
+    assert_eq!(marked, 0);
+    let walk = evidence::running_walk("6.1/running-walk");
+    let path = walk["walk"]["path"].as_str().expect("a path").to_owned();
+    let (text, marked) = said(&[walk]);
+    assert!(text.contains("Running then:"), "{text}");
+    assert!(text.contains(&path), "{text}");
+    assert_eq!(marked, 1);
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn hostile_names_are_text() {
+    let mut browser = Browser::start();
+    for (name, seen) in [
+        ("</script><script>document.title='mine'</script>", None),
+        (
+            "</title></style></pre><svg onload=document.title='mine'>",
+            None,
+        ),
+        ("\"'><img src=x onerror=document.title='mine'>", None),
+        ("<!--", None),
+        ("&lt;b&gt;", None),
+        (
+            "\u{202e}gpj\u{1b}[2J\r\n\u{0}",
+            Some("\\u{202e}gpj\\x1b[2J\\x0d\\x0a\\x00"),
+        ),
+        ("שלום", None),
+    ] {
+        let mut incident = incidents("6.1/stall").remove(0);
+        let count = rename(&mut incident, name);
+        assert!(count > 4, "{count}");
+        for window in [WIDE, NARROW] {
+            open(&mut browser, &[incident.clone()], window);
+            compare(&browser.evaluate(DRAWN), &[incident.clone()], window);
+            let text = browser.evaluate("document.body.innerText");
+            let seen = seen.unwrap_or(name);
+            assert!(
+                text.as_str()
+                    .is_some_and(|text| text.matches(seen).count() > 4),
+                "{text}"
+            );
+            assert_eq!(browser.evaluate("document.title"), "fslockup: incidents");
+            let foreign = "document.querySelectorAll('script, img, svg, iframe, object, [onload], [onerror]').length";
+            assert_eq!(browser.evaluate(foreign), 0);
+            // What stands before the name is left of it, what stands behind it right of it.
+            let order = "{ const name = document.querySelector('h2 bdi').getBoundingClientRect(), rest = document.createRange(); \
+                         rest.selectNode(document.querySelector('h2').lastChild); \
+                         const behind = rest.getClientRects(); \
+                         behind.length > 1 || behind[0].left >= name.right - 1 || behind[0].top >= name.bottom - 20 }";
+            assert_eq!(browser.evaluate(order), true);
+        }
+    }
+}
+
+/// Puts this name in the place of all names that others choose; says of how many.
+fn rename(value: &mut Value, name: &str) -> usize {
+    match value {
+        Value::Object(fields) => fields
+            .iter_mut()
+            .map(|(key, field)| match (key.as_str(), field.is_string()) {
+                ("comm" | "path" | "argument" | "host" | "unit" | "exe", true) => {
+                    *field = name.into();
+                    1
+                }
+                _ => rename(field, name),
+            })
+            .sum(),
+        Value::Array(list) => list.iter_mut().map(|field| rename(field, name)).sum(),
+        _ => 0,
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: ./justw test-host"]
+fn a_page_with_something_foreign_would_be_noticed() {
+    let mut browser = Browser::start();
+    let page = page(&history(&incidents("6.1/stall")));
+    let foreign =
+        "<img src=\"http://127.0.0.1:9/x.png\"><script>throw new Error('x')</script></body>";
+    let with = page.replace("</body>", foreign);
+    // Its own policy stops both.
+    browser.open(&file(&with).path, WIDE);
+    assert_eq!(browser.blocked_count, 1, "{:?}", browser.requests);
+    assert!(browser.complaints.len() >= 2, "{:?}", browser.complaints);
+    // Without a policy both happen, and are seen.
+    let start = with.find("<meta http-equiv").expect("a policy");
+    let end = start + with[start..].find('>').expect("its end") + 1;
+    browser.open(&file(&(with[..start].to_owned() + &with[end..])).path, WIDE);
+    assert_eq!(browser.blocked_count, 0);
+    assert!(
+        browser
+            .requests
+            .iter()
+            .any(|address| address == "http://127.0.0.1:9/x.png")
+    );
+    assert!(
+        browser
+            .complaints
+            .iter()
+            .any(|text| text.contains("Error: x"))
+    );
+}
