@@ -95,6 +95,8 @@ fn exit_codes_and_signals_pass_through() {
         ("exit 7", 7),
         ("kill -TERM $$", 143),
         ("no-such-program", 127),
+        // The end of a shell's own child reaches it.
+        ("(exit 5) & wait $!", 5),
     ] {
         let output = exec(&["sh", "-c", script]);
         assert_eq!(output.status.code(), Some(code), "{script}: {output:?}");

@@ -19,10 +19,10 @@ use super::{
     directories::{CountingTime, Directories},
     make_plan,
     maps::Maps,
-    marks,
+    marks, memory,
     origin::Origins,
     read_facts,
-    run::{MOUNTINFO, give_back_memory},
+    run::MOUNTINFO,
     top::{Source, top},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
     };
     let started = attach::attach(&plan, &facts, &thresholds, None)?;
     let mut live = Live::new(&facts, started)?;
-    give_back_memory();
+    memory::give_back();
     top(args, &mut live, &facts.host, &facts.kernel_release)
 }
 

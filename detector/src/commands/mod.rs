@@ -114,6 +114,7 @@ const OUTPUT: &str = "output";
 /// Runs a command to its end.
 #[must_use]
 pub fn execute(command: &Command) -> ExitCode {
+    memory::in_small_pages();
     let outcome = match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),

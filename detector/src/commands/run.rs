@@ -25,6 +25,7 @@ use super::{
     kernel_log::KernelLog,
     make_plan,
     maps::Maps,
+    memory,
     metering::Metering,
     mountinfo,
     origin::Origins,
@@ -106,7 +107,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
-    give_back_memory();
+    memory::give_back();
     let evidence = state.map(|state| state.begin(&session));
     block_on(async {
         // Before the first line says that everything is attached: from then on a signal means a
@@ -130,16 +131,6 @@ fn is_timed(args: &RunArgs) -> bool {
 
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Parsing the kernel's type information leaves some 25 MiB of freed heap behind, which the
-/// allocator would keep for the rest of a run of months.
-pub(super) fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim(3) may be called at any time.
-    unsafe {
-        nix::libc::malloc_trim(0);
-    }
 }
 
 /// The signals that end a run.

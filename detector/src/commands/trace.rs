@@ -17,8 +17,8 @@ use nix::{
 use tokio::io::Interest;
 
 use super::{
-    CommandError, OUTPUT, after, block_on, read_facts,
-    run::{MOUNTINFO, Signals, give_back_memory, watch},
+    CommandError, OUTPUT, after, block_on, memory, read_facts,
+    run::{MOUNTINFO, Signals, watch},
     wishes,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub fn trace(args: &TraceArgs) -> Result<ExitCode, CommandError> {
         start_ns: clock::monotonic_ns(),
         realtime_offset_ns: clock::realtime_offset_ns(),
     };
-    give_back_memory();
+    memory::give_back();
     block_on(async {
         // Before the first line, as in `run`.
         let signals = Signals::catch().map_err(CommandError::io("signals"))?;

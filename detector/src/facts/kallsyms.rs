@@ -189,6 +189,10 @@ fn parse_line(line: &[u8]) -> Option<(u64, &str, bool)> {
     if module.is_some_and(|module| module == b"[bpf]" || module.starts_with(b"[__builtin__")) {
         return None;
     }
+    // The padding in front of each function (9f2899fe36a6, 6.2): half as many again, and nothing runs there.
+    if name.starts_with(b"__pfx_") {
+        return None;
+    }
     let address = u64::from_str_radix(str::from_utf8(address).ok()?, 16).ok()?;
     Some((address, str::from_utf8(name).ok()?, module.is_some()))
 }
@@ -206,6 +210,7 @@ mod tests {
 
     const WITH_ADDRESSES: &[u8] = b"ffffffff81000000 T _stext\n\
         ffffffff81002000 t d_alloc_parallel\n\
+        ffffffff81000ff0 T __pfx__raw_spin_lock\n\
         ffffffff81001000 T _raw_spin_lock\n\
         ffffffffc0000000 t thing\t[module]\n\
         ffffffffc0003000 t ftrace_trampoline\t[__builtin__ftrace]\n";
@@ -256,6 +261,11 @@ mod tests {
             Some("_raw_spin_lock+0x10")
         );
         assert_eq!(name(0xffff_ffff_c000_0001).as_deref(), Some("thing+0x1"));
+        assert_eq!(
+            name(0xffff_ffff_8100_0ff8).as_deref(),
+            Some("_stext+0xff8"),
+            "padding has no name"
+        );
         assert_eq!(name(0xffff_ffff_8200_0000), None, "nothing is that long");
         assert_eq!(
             name(0xffff_ffff_c000_3010).as_deref(),

@@ -20,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::channel::Channel;
+use super::{channel::Channel, setup::with_child_signal};
 use crate::protocol::{
     CHUNK_BYTES, DISK_PATH, Ended, GuestCommand, Job, Message, OUT_PATH, Stream,
 };
@@ -105,7 +105,7 @@ fn start(
     if job.disk_fs.is_some() {
         process.env("VMTEST_DISK", DISK_PATH);
     }
-    let mut child = process.spawn()?;
+    let mut child = with_child_signal(&mut process).spawn()?;
     let stdout = child.stdout.take().expect("asked for a pipe");
     let stderr = child.stderr.take().expect("asked for a pipe");
     let readers = [

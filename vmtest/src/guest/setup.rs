@@ -1,6 +1,8 @@
 //! The guest's small start-up steps.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    os::unix::process::CommandExt as _, process::Command, sync::Arc, thread, time::Duration,
+};
 
 use nix::sys::{
     resource::{Resource, setrlimit},
@@ -22,6 +24,17 @@ pub fn block_child_signal() {
     signals
         .thread_block()
         .expect("a valid signal can be blocked");
+}
+
+/// A program that is started inherits what is blocked; a shell whose child's end doesn't reach it waits for ever.
+pub fn with_child_signal(process: &mut Command) -> &mut Command {
+    let unblock = || {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGCHLD);
+        Ok(signals.thread_unblock()?)
+    };
+    // SAFETY: sigprocmask(2) is async-signal-safe, and the set is the closure's own.
+    unsafe { process.pre_exec(unblock) }
 }
 
 /// Starting a program looks it up in this process's own path; the kernel gives PID 1 none.

@@ -8,7 +8,7 @@ use std::{
 
 use nix::libc;
 
-use super::Broken;
+use super::{Broken, setup::with_child_signal};
 use crate::protocol::ShellJob;
 
 const CONSOLE: &str = "/dev/ttyS0";
@@ -52,6 +52,6 @@ pub fn run(job: &ShellJob) -> Result<(), Broken> {
             Ok(())
         });
     }
-    shell.status().map_err(failed)?;
+    with_child_signal(&mut shell).status().map_err(failed)?;
     Ok(())
 }
