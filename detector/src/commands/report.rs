@@ -54,11 +54,12 @@ fn read(args: &ReportArgs, name: &str) -> Result<(History, Now), CommandError> {
     // Before and after: an instance may start or end while the files are read.
     let was_in_use = evidence::is_in_use(&args.state_dir).map_err(in_dir())?;
     let mut history = History::new(keep(args));
-    for (file, opened) in evidence::files(&args.state_dir).map_err(in_dir())? {
-        let at = || CommandError::io(format!("{name}/{file}"));
-        let from = BufReader::new(opened.map_err(at())?);
-        reader::read(&mut history, &file, from).map_err(at())?;
-    }
+    let files = evidence::files(&args.state_dir).map_err(in_dir())?;
+    let files = files
+        .into_iter()
+        .map(|(file, opened)| (file, opened.map(BufReader::new)));
+    reader::read_all(&mut history, files)
+        .map_err(|(file, error)| CommandError::io(format!("{name}/{file}"))(error))?;
     let now = Now {
         is_in_use: was_in_use || evidence::is_in_use(&args.state_dir).map_err(in_dir())?,
         boot_id: boot_id(),

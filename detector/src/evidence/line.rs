@@ -97,6 +97,9 @@ pub enum Unreadable {
     /// A field is missing or is something else.
     #[error("not understood: {0}")]
     Field(String),
+    /// The system refused it, and all behind it.
+    #[error("it and what follows: {0}")]
+    File(String),
 }
 
 /// A run's line, with its end of line.
