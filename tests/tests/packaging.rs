@@ -85,7 +85,14 @@ fn unit(key: &str) -> Vec<String> {
 }
 
 /// As the scenario `service` starts it.
-const CAPABILITIES: [&str; 5] = ["BPF", "PERFMON", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH"];
+const CAPABILITIES: [&str; 6] = [
+    "BPF",
+    "PERFMON",
+    "SYSLOG",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "SYS_ADMIN",
+];
 
 #[test]
 fn the_unit_gives_what_is_tested_and_no_more() {

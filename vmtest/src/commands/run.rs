@@ -24,7 +24,7 @@ use crate::{
     qemu::version,
     report::{RunResult, SCHEMA},
     runner::{KernelSlot, Runner},
-    scenarios::Scenarios,
+    scenarios::{Scenario, Scenarios},
 };
 
 /// Runs it; returns the exit code.
@@ -47,7 +47,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
             .iter()
             .map(|planned| KernelSlot::new(&planned.name, kernels, arguments.accel.modules.clone()))
             .collect(),
-        content: content(arguments, &scenarios)?,
+        content: content(arguments, &scenarios, &chosen)?,
         accel: arguments.accel.accel,
         jobs_count: arguments.jobs.map_or_else(
             || thread::available_parallelism().map_or(1, usize::from),
@@ -137,14 +137,17 @@ fn planned_kernels(names: &[String], kernels: &Kernels) -> Result<Vec<PlannedKer
     Ok(planned)
 }
 
-fn content(arguments: &RunArgs, scenarios: &Scenarios) -> Result<Content> {
-    let programs = scenarios.programs(&guest::bin_dir(&arguments.accel)?)?;
+fn content(arguments: &RunArgs, scenarios: &Scenarios, chosen: &[Scenario]) -> Result<Content> {
+    let directory = guest::bin_dir(&arguments.accel)?;
+    let programs = scenarios.programs(&directory)?;
+    let copies = Scenarios::files(chosen, &directory)?;
     let has_busybox = scenarios.guest.has_busybox;
     if has_busybox {
         busybox::find(&env::var("PATH").unwrap_or_default())?;
     }
     Ok(Content {
         programs,
+        copies,
         has_busybox,
         ..Content::default()
     })
