@@ -31,6 +31,7 @@ mod origin_short;
 mod other_lock;
 mod overflow;
 mod package;
+mod package_life;
 mod paths;
 mod producers;
 mod quiet;

@@ -3,31 +3,23 @@
 use std::{fs, path::Path, time::Instant};
 
 use anyhow::Context as _;
-use fslockup_tests::background::Background;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    kernel, sandbox,
-    systemd::{call, journal, output, property, says, wait_until},
+    kernel, package_life, sandbox,
+    systemd::{call, output, property, says, wait_until},
 };
 
 /// From tests/packages. The older one has another program file and another configuration file.
 const OLDER: &str = "/vmtest/package/older.deb";
 const NEWER: &str = "/vmtest/package/newer.deb";
 
-const UNIT: &str = "fslockup.service";
-const PROGRAM: &str = "/usr/bin/fslockup";
-const CONFIG: &str = "/etc/fslockup.toml";
-const DROP_IN: &str = "/etc/systemd/system/fslockup.service.d/budget.conf";
+pub const UNIT: &str = "fslockup.service";
+pub const PROGRAM: &str = "/usr/bin/fslockup";
+pub const CONFIG: &str = "/etc/fslockup.toml";
 const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/fslockup.service";
 const STATE: &str = "/var/lib/fslockup";
-/// In docs/service.md.
-const MESSAGE_ID: &str = "MESSAGE_ID=5cc4d0c7a5a94c3c8d86b8a1a2ef7f3b";
-
-/// Enough for some 20 ms under emulation.
-const CHILDREN_COUNT: u64 = 200_000;
 
 const FILES: [&str; 10] = [
     "/usr/bin/fslockup",
@@ -54,10 +46,10 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     );
     without_systemd(checks)?;
     let uid = installed(checks)?;
-    let config = changed_config(checks)?;
-    let id = incident(checks, uid)?;
+    let config = package_life::changed_config(checks)?;
+    let id = package_life::incident(checks, uid)?;
     upgraded(checks, &config)?;
-    killed(checks, &id)?;
+    package_life::killed(checks, &id)?;
     removed(checks, &config)?;
     purged(checks)
 }
@@ -106,76 +98,6 @@ fn installed(checks: &mut Checks) -> anyhow::Result<u32> {
     sandbox::check(checks, UNIT, main_pid()?)
 }
 
-/// The administrator changes thresholds; the file with the change.
-fn changed_config(checks: &mut Checks) -> anyhow::Result<String> {
-    let pid = main_pid()?;
-    let shipped = fs::read_to_string(CONFIG)?;
-    let config = format!("{shipped}walk-threshold = \"1ms\"\nincident-threshold = \"1ms\"\n");
-    fs::write(CONFIG, &config)?;
-    call("systemctl", &["reload", UNIT])?;
-    wait_until("the new thresholds", || {
-        Ok(property(UNIT, "StatusText")?.starts_with("walks of 1.0"))
-    })?;
-    checks.equal("the same process after the reload", main_pid()?, pid);
-    Ok(config)
-}
-
-/// A flood by one service and a watch: the incident's id.
-fn incident(checks: &mut Checks, uid: u32) -> anyhow::Result<String> {
-    let dir = kernel::new_dir("package-flood")?;
-    let path = dir.to_str().context("a path of ours")?;
-    let count = CHILDREN_COUNT.to_string();
-    let flood = [
-        "--quiet",
-        "--wait",
-        "--collect",
-        "--unit=flooder.service",
-        "/vmtest/bin/workload",
-        "flood",
-        "--seed",
-        "8",
-        "--dir",
-        path,
-        "--count",
-        &count,
-    ];
-    call("systemd-run", &flood)?;
-    // This process stays: of one that is gone the program is not known.
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
-    inotify.add_watch(&dir, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_OPEN)?;
-    let of_path = format!("FSLOCKUP_PATH={path}");
-    let mut found = Vec::new();
-    wait_until("the incident in the journal", || {
-        found = journal(&[MESSAGE_ID, &of_path])?;
-        Ok(!found.is_empty())
-    })?;
-    let entry = &found[0];
-    let of = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    for (name, expected) in [
-        ("_SYSTEMD_UNIT", UNIT),
-        ("_UID", &uid.to_string()),
-        ("SYSLOG_IDENTIFIER", "fslockup"),
-        ("FSLOCKUP_TYPE", "incident"),
-        ("FSLOCKUP_COMM", "scenario"),
-        ("FSLOCKUP_PID", &std::process::id().to_string()),
-        ("FSLOCKUP_ORIGIN_UNIT", "flooder.service"),
-        ("FSLOCKUP_ORIGIN_COMM", "workload"),
-    ] {
-        checks.equal(name, of(name).as_str(), expected);
-    }
-    let children: u64 = of("FSLOCKUP_CHILDREN_COUNT").parse().unwrap_or(0);
-    checks.that("children", children >= CHILDREN_COUNT, entry.to_string());
-    let id = of("FSLOCKUP_INCIDENT_ID");
-    let kept = report()?;
-    checks.that(
-        "the same incident is in the state directory",
-        kept.iter()
-            .any(|line| line["type"] == "incident" && line["id"] == id.as_str()),
-        format!("{id} in {} lines", kept.len()),
-    );
-    Ok(id)
-}
-
 fn upgraded(checks: &mut Checks, config: &str) -> anyhow::Result<()> {
     let before = (main_pid()?, fs::read(PROGRAM)?);
     let is_running = |program: &[u8]| -> anyhow::Result<bool> {
@@ -220,92 +142,6 @@ fn upgraded(checks: &mut Checks, config: &str) -> anyhow::Result<()> {
         "ended running".to_owned(),
     );
     Ok(())
-}
-
-/// Killed, it comes back by itself; then with a budget that it can't keep, as a drop-in gives it.
-fn killed(checks: &mut Checks, id: &str) -> anyhow::Result<()> {
-    drop_in("")?;
-    let pid = main_pid()?;
-    call(
-        "systemctl",
-        &["kill", "--kill-who=main", "--signal=KILL", UNIT],
-    )?;
-    wait_until("it is started again", || {
-        Ok(property(UNIT, "NRestarts")? == "1" && says(&["is-active", UNIT])? == "active")
-    })?;
-    checks.that("by another process", main_pid()? != pid, format!("{pid}"));
-    let kept = report()?;
-    checks.equal(
-        "how the runs ended",
-        ends(&kept),
-        "ended process_died running".to_owned(),
-    );
-    checks.that(
-        "the incident is still there",
-        kept.iter().any(|line| line["id"] == id),
-        id,
-    );
-    let text = call(PROGRAM, &["report"])?;
-    let is_said = text.contains("ended without a goodbye");
-    checks.that("report says so", is_said, &text);
-    budget(checks)?;
-    without_sys_admin(checks)
-}
-
-/// Programs are measured under the unit's capabilities, and detached.
-fn budget(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::new_dir("package-budget")?;
-    let path = dir.to_str().context("a path of ours")?;
-    let flood = Background::start(&["lookup", "--dir", path, "--cpus", "0", "--pause", "0s"])?;
-    let said = budget_line()?;
-    drop(flood);
-    checks.that(
-        "the first line about the budget says that the dearest probes are detached",
-        said.contains(" detached, "),
-        said,
-    );
-    Ok(())
-}
-
-/// As docs/service.md says for those who don't want to give it that one.
-fn without_sys_admin(checks: &mut Checks) -> anyhow::Result<()> {
-    drop_in("CapabilityBoundingSet=~CAP_SYS_ADMIN\nAmbientCapabilities=~CAP_SYS_ADMIN\n")?;
-    call("systemctl", &["restart", UNIT])?;
-    running(checks, "without CAP_SYS_ADMIN")?;
-    let said = budget_line()?;
-    checks.that(
-        "it is said that nothing is measured, and why",
-        said.contains("CAP_SYS_ADMIN"),
-        said,
-    );
-    let dir = Path::new(DROP_IN).parent().context("a directory")?;
-    fs::remove_dir_all(dir)?;
-    call("systemctl", &["daemon-reload"]).map(drop)
-}
-
-/// A budget that is passed soon and looked at often, and more.
-fn drop_in(more: &str) -> anyhow::Result<()> {
-    let command = format!("{PROGRAM} run --cpu-budget 2% --budget-period 300ms");
-    fs::create_dir_all(Path::new(DROP_IN).parent().context("a directory")?)?;
-    fs::write(
-        DROP_IN,
-        format!("[Service]\nExecStart=\nExecStart={command}\n{more}"),
-    )?;
-    call("systemctl", &["daemon-reload"]).map(drop)
-}
-
-/// What the process that runs now says first about the budget.
-fn budget_line() -> anyhow::Result<String> {
-    let of_process = format!("_PID={}", main_pid()?);
-    let mut said = None;
-    wait_until("a line about the budget", || {
-        said = journal(&["FSLOCKUP_TYPE=budget", &of_process])?
-            .into_iter()
-            .next();
-        Ok(said.is_some())
-    })?;
-    let said = said.context("a line")?;
-    Ok(said["MESSAGE"].as_str().unwrap_or_default().to_owned())
 }
 
 fn removed(checks: &mut Checks, config: &str) -> anyhow::Result<()> {
@@ -353,13 +189,13 @@ fn purged(checks: &mut Checks) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn running(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
+pub fn running(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
     let state = says(&["is-active", UNIT])?;
     checks.equal(format!("is-active {when}"), state.as_str(), "active");
     Ok(())
 }
 
-fn main_pid() -> anyhow::Result<u32> {
+pub fn main_pid() -> anyhow::Result<u32> {
     let pid = property(UNIT, "MainPID")?;
     let pid = pid.parse().with_context(|| pid.clone())?;
     anyhow::ensure!(
@@ -371,7 +207,7 @@ fn main_pid() -> anyhow::Result<u32> {
 }
 
 /// What the state directory holds, as the installed program tells it.
-fn report() -> anyhow::Result<Vec<Value>> {
+pub fn report() -> anyhow::Result<Vec<Value>> {
     let text = call(PROGRAM, &["report", "--format", "json"])?;
     text.lines()
         .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
@@ -379,7 +215,7 @@ fn report() -> anyhow::Result<Vec<Value>> {
 }
 
 /// How each run ended, by its last line.
-fn ends(kept: &[Value]) -> String {
+pub fn ends(kept: &[Value]) -> String {
     let runs = kept.last().and_then(|line| line["runs"].as_array());
     let ends = runs.into_iter().flatten().map(|run| run["end"].as_str());
     ends.map(Option::unwrap_or_default)
