@@ -85,7 +85,7 @@ cargo-deb:
     cargo deb --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deb@{{cargo_deb}}
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
-corpus: build
+corpus: packages
     {{bin}}/vmtest run --out target/corpus
     tests/update-corpus target/corpus
 

@@ -200,3 +200,10 @@ fn the_container_file_has_one_file_and_options_that_exist() {
         .try_get_matches_from(std::iter::once("fslockup".to_owned()).chain(words))
         .expect("options that exist");
 }
+
+#[test]
+fn the_changelog_has_this_version() {
+    let text = packaging("debian/changelog");
+    let version = format!("fslockup ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(text.starts_with(&version), "{text}");
+}

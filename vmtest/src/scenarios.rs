@@ -234,11 +234,11 @@ impl Scenarios {
     ///
     /// # Errors
     /// When something is missing.
-    pub fn files(
-        chosen: &[Scenario],
+    pub fn files<'a>(
+        chosen: impl Iterator<Item = &'a Scenario>,
         directory: &Path,
     ) -> Result<Vec<(PathBuf, String)>, MissingProgram> {
-        let names: BTreeSet<&String> = chosen.iter().flat_map(|one| &one.files).collect();
+        let names: BTreeSet<&String> = chosen.flat_map(|one| &one.files).collect();
         let paths = names.into_iter().map(|name| {
             let path = directory.join(name);
             if path.exists() {
@@ -387,6 +387,20 @@ mod tests {
         };
         assert_eq!(chosen(&[]), ["one"]);
         assert_eq!(chosen(&["two".into()]), ["two"]);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_matters_only_where_it_is_wanted() {
+        let text = SAMPLE.replace("mode = \"icount\"", "files = [\"package\"]");
+        let scenarios = parse(&text).expect("parses");
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = |entries: &[Scenario]| Scenarios::files(entries.iter(), directory.path());
+        assert!(files(&scenarios.entries[..1]).expect("none").is_empty());
+        let error = files(&scenarios.entries).expect_err("missing").to_string();
+        assert!(error.contains("/package: not found"), "{error}");
+        std::fs::create_dir(directory.path().join("package")).expect("made");
+        let found = files(&scenarios.entries).expect("there");
+        assert_eq!(found[0].1, "/package");
     }
 
     #[test]

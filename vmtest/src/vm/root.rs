@@ -23,6 +23,10 @@ const RECIPE: [&str; 3] = [
 /// Sparse, so what isn't used takes no room.
 const SIZE: &str = "1G";
 
+/// There is no udev, so a login on the console would wait for its device, and the start of everything for
+/// that login, until a time-out of 90 s.
+pub const NO_LOGIN: &str = "systemd.mask=serial-getty@ttyS0.service";
+
 /// Why there is no root.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {

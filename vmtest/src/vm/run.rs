@@ -88,11 +88,15 @@ pub fn run(
     ));
     arguments.extend(argv::memory(request.spec.memory_mib));
     let clock_words = argv::clock_words(request.accelerator, request.spec.mode);
+    let mut kernel_args = request.spec.kernel_args.clone();
+    if request.spec.root.is_some() {
+        kernel_args.push(root::NO_LOGIN.to_owned());
+    }
     arguments.extend(argv::kernel(
         &request.kernel.vmlinuz,
         &initramfs,
         clock_words,
-        &request.spec.kernel_args,
+        &kernel_args,
     ));
     arguments.extend(argv::console(console));
     arguments.extend(disk.into_iter().flatten());

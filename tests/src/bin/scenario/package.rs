@@ -44,12 +44,24 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         fs::read_to_string("/proc/1/comm")?.trim(),
         "systemd",
     );
+    let start = Instant::now();
+    let at = |checks: &mut Checks, step: &str| {
+        checks.figure(format!("{step}_at_seconds"), start.elapsed().as_secs_f64());
+    };
     without_systemd(checks)?;
     let uid = installed(checks)?;
+    at(checks, "installed");
     let config = package_life::changed_config(checks)?;
     let id = package_life::incident(checks, uid)?;
+    at(checks, "incident");
     upgraded(checks, &config)?;
+    at(checks, "upgraded");
     package_life::killed(checks, &id)?;
+    at(checks, "restarted");
+    package_life::budget(checks)?;
+    at(checks, "detached");
+    package_life::without_sys_admin(checks)?;
+    at(checks, "unmeasured");
     removed(checks, &config)?;
     purged(checks)
 }
@@ -75,9 +87,7 @@ fn without_systemd(checks: &mut Checks) -> anyhow::Result<()> {
 }
 
 fn installed(checks: &mut Checks) -> anyhow::Result<u32> {
-    let start = Instant::now();
     call("dpkg", &["--install", OLDER])?;
-    checks.figure("install_seconds", start.elapsed().as_secs_f64());
     running(checks, "after the installation")?;
     checks.equal(
         "is-enabled",

@@ -92,12 +92,10 @@ fn mounts(checks: &mut Checks, pid: u32) -> anyhow::Result<()> {
     let table = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
     // The fifth word is where, the sixth how (proc_pid_mountinfo(5)); the last one on a place counts.
     let how = |path: &str| {
-        let lines = table
+        let mut lines = table
             .lines()
             .map(|line| line.split(' ').collect::<Vec<_>>());
-        let found = lines
-            .filter(|words| words.get(4) == Some(&path))
-            .next_back();
+        let found = lines.rfind(|words| words.get(4) == Some(&path));
         found.and_then(|words| words.get(5).map(|how| (*how).to_owned()))
     };
     for (path, expected) in [

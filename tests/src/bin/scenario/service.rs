@@ -1,4 +1,4 @@
-//! `fslockup run` as its unit starts it: another user with five capabilities, a mount table of its own, a
+//! `fslockup run` as its unit starts it: another user with six capabilities, a mount table of its own, a
 //! manager that wants to hear from it, a journal, and a file that is read again.
 //!
 //! There is no systemd in the guest: the scenario is the manager and the journal.
