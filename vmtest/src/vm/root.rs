@@ -66,7 +66,7 @@ pub enum RootError {
     },
 }
 
-/// The image of a suite's root, made if need be (half a minute and 40 MB from the archive). It must
+/// The image of a suite's root, made if need be (some ten seconds, 170 MB). It must
 /// not be written to.
 ///
 /// # Errors
@@ -87,7 +87,7 @@ pub fn image(suite: &str) -> Result<PathBuf, RootError> {
         .tempdir_in(&directory)
         .map_err(failed(&directory))?;
     let made = work.path().join("root.img");
-    log::info!("making a root of {suite} (half a minute, once)");
+    log::info!("making a root of {suite} (once)");
     run(suite, "mmdebstrap", &arguments(suite, &made)?)?;
     run(
         suite,
