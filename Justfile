@@ -35,6 +35,7 @@ test: test-host test-harness (vmtest "--repeat-failed" "3")
 test-host:
     cargo test --release
     cargo test --release --test prometheus -- --ignored
+    cargo test --release --test page -- --ignored
 
 # Tests of the harness in guests
 test-harness: build
@@ -73,6 +74,10 @@ readme:
 bench KERNEL="6.1": build
     tests/benches/context-switch {{KERNEL}}
     tests/benches/dentry-cost {{KERNEL}}
+
+# The picture in the README: the page of `report` about an incident of the corpus
+picture: build
+    tests/picture 6.12/contention docs/report.png
 
 # A Debian package in target/debian
 deb: build cargo-deb

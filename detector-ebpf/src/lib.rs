@@ -469,13 +469,15 @@ pub struct CensusState {
     pub no_child_count: u32,
     /// Out: bytes used in `sample`.
     pub sample_len: u32,
+    /// The program's own: the dentry that `sample` is of.
+    pub sample_addr: u64,
     /// Out: the directory's file system type, ended by 0.
     pub fstype: [u8; FSTYPE_BYTES],
     /// Out: the name of one of the children, of a negative one if there was one.
     pub sample: [u8; NAME_ROOM],
 }
 
-const _: () = assert!(size_of::<CensusState>() == 104 + NAME_ROOM);
+const _: () = assert!(size_of::<CensusState>() == 112 + NAME_ROOM);
 /// One change of a cached dentry, told by itself: written only while `fslockup trace` runs.
 #[derive(Clone, Copy)]
 #[repr(C)]

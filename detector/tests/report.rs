@@ -1,10 +1,14 @@
 //! `fslockup report` over files as a run leaves them, on any machine.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{Seek as _, SeekFrom, Write as _},
+    os::unix::{fs::symlink, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use nix::{sys::stat::Mode, unistd::mkfifo};
 
 const START: &str = r#"{"schema":"fslockup/1","type":"run","state":"started","at":"2026-11-23T12:00:00.000Z","host":"guest","kernel":"6.1","boot_id":"another","fslockup_version":"0","pid":1}"#;
 
@@ -140,5 +144,54 @@ fn mistakes_are_one_line() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn what_has_the_name_of_a_file_but_is_none_is_left_alone() {
+    let incident = &lines()[0];
+    let state = state(&format!("{START}\n{incident}\n"));
+    let name = |number: u32| state.path.join(format!("evidence-{number:08}.jsonl"));
+    fs::create_dir(name(2)).expect("made");
+    mkfifo(&name(3), Mode::S_IRWXU).expect("made");
+    symlink(name(4), name(4)).expect("made");
+    symlink("/dev/zero", name(5)).expect("made");
+    symlink(name(1), name(6)).expect("made");
+    let _socket = UnixListener::bind(name(7)).expect("made");
+    fs::write(state.path.join("evidence-1.jsonl"), incident).expect("written");
+    for format in ["text", "json", "html", "perfetto"] {
+        let shown = report(&state, &["--format", format]);
+        assert!(!shown.is_empty());
+    }
+    let listed = report(&state, &[]);
+    assert!(listed.contains("1 incident in 1 run"), "{listed}");
+    assert!(!listed.contains("skipped"), "{listed}");
+}
+
+#[test]
+fn a_file_of_a_gibibyte_is_read_in_256_mib() {
+    let lines = lines();
+    let state = state(&format!("{START}\n{}\n", lines[0]));
+    let mut huge = File::create(state.path.join("evidence-00000002.jsonl")).expect("made");
+    huge.seek(SeekFrom::Start(1 << 30)).expect("a sparse file");
+    writeln!(huge, "\n{}", lines[1]).expect("written");
+    for format in ["text", "html"] {
+        let output = Command::new("sh")
+            .args(["-c", r#"ulimit -v 262144; exec "$0" "$@""#])
+            .arg(env!("CARGO_BIN_EXE_fslockup"))
+            .args(["report", "--format", format, "--state-dir"])
+            .arg(&state.path)
+            .output()
+            .expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        if format == "text" {
+            let listed = String::from_utf8_lossy(&output.stdout);
+            assert!(listed.contains("2 incidents in 1 run"), "{listed}");
+            assert!(
+                listed.contains("evidence-00000002.jsonl: 1 line skipped: "),
+                "{listed}"
+            );
+        }
     }
 }

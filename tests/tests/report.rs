@@ -1,19 +1,16 @@
 //! Evidence made of the corpus: each recording's lines as a run would have left them, read back and shown.
 
+mod evidence;
+
 use std::{
     fs,
-    io::Cursor,
     path::{Path, PathBuf},
 };
 
+use evidence::{played, recording};
 use fslockup::{
-    evidence::{
-        history::{History, Keep, Now, RunEnd},
-        reader,
-    },
-    output::{Format, Printer, history_json, history_text, html, perfetto},
-    pipeline::Pipeline,
-    recording::Reader,
+    evidence::history::{Now, RunEnd},
+    output::{history_json, history_text, html, perfetto},
 };
 
 fn recordings() -> Vec<PathBuf> {
@@ -30,41 +27,6 @@ fn recordings() -> Vec<PathBuf> {
     found.sort();
     assert!(found.len() > 30, "{}", found.len());
     found
-}
-
-fn recording(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(name)
-}
-
-/// What `run` prints of a recording, and the history that its lines of walks and incidents are.
-fn played(file: &Path) -> (String, String, History) {
-    let mut printed = [Format::Text, Format::Json].map(|format| {
-        let bytes = fs::read(file).expect("a recording");
-        let (mut reader, session) = Reader::open(bytes.as_slice()).expect("a recording");
-        let mut output = Vec::new();
-        let mut printer = Printer::start(&mut output, format, &session).expect("printed");
-        let mut pipeline = Pipeline::new(session);
-        while let Some(input) = reader.read().expect("whole") {
-            for finding in pipeline.feed(&input) {
-                printer.print(&finding).expect("printed");
-            }
-        }
-        drop(printer);
-        String::from_utf8(output).expect("text")
-    });
-    let [text, json] = &mut printed;
-    let kept: String = json
-        .lines()
-        .filter(|line| line.contains(r#""type":"walk""#) || line.contains(r#""type":"incident""#))
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    let run = r#"{"schema":"fslockup/1","type":"run","state":"started","at":"2026-11-23T12:00:00.000Z","host":"guest","kernel":"k","boot_id":"a","fslockup_version":"0","pid":1}"#;
-    let lines = format!("{run}\n{kept}");
-    let mut history = History::new(Keep::Latest(usize::MAX));
-    reader::read(&mut history, "file", Cursor::new(&lines)).expect("memory");
-    (std::mem::take(text), kept, history.finish())
 }
 
 fn rendered(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {

@@ -10,13 +10,14 @@ use aya::{
     maps::{Array, MapData},
     programs::{RawTracePoint, TestRun as _},
 };
-use fslockup_ebpf::{CensusCursor, CensusState, FSTYPE_BYTES, NAME_ROOM, census_do, census_end};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use fslockup_ebpf::{
+    CensusCursor, CensusState, FSTYPE_BYTES, NAME_ROOM, TraceFilter, census_do, census_end,
+};
 
 use super::{
-    AttachError, may_load,
+    AttachError, Thresholds,
     reasons::{chain, hint, reason},
-    words,
+    settings::Settings,
 };
 use crate::{
     census::{
@@ -25,7 +26,7 @@ use crate::{
     },
     clock,
     escape::until_nul,
-    facts::{self, Facts},
+    facts::Facts,
 };
 
 /// The compiled program, with its map and nothing else.
@@ -91,22 +92,25 @@ impl Censor {
     /// # Errors
     /// When a capability is missing or the kernel refuses.
     pub fn load(facts: &Facts) -> Result<Self, CensusError> {
-        may_load(facts)?;
+        let settings = Settings::new(facts, &Thresholds::NEVER, TraceFilter::default())?;
+        Self::load_with(facts, &mut settings.loader())
+    }
+
+    /// The same with a loader that is there already.
+    pub(super) fn load_with(
+        facts: &Facts,
+        loader: &mut EbpfLoader<'_>,
+    ) -> Result<Self, CensusError> {
         for field in FIELDS {
             if !facts.offsets.contains_key(field) {
                 return Err(CensusError::Field(field));
             }
         }
-        // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
-        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let refused = |reason: String| AttachError::Load {
             reason: format!("{NAME}: {reason}"),
             hint: hint(facts),
         };
-        let offsets = facts::to_offsets(facts);
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
-            .override_global("OFFSETS", words(&offsets), true)
+        let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused(chain(&error)))?;
         let no = |what: &str| refused(format!("{what} is not in the object"));
@@ -267,6 +271,7 @@ const EMPTY: CensusState = CensusState {
     positive_count: 0,
     no_child_count: 0,
     sample_len: 0,
+    sample_addr: 0,
     fstype: [0; FSTYPE_BYTES],
     sample: [0; NAME_ROOM],
 };

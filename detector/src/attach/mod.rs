@@ -5,35 +5,33 @@ pub mod census;
 mod producers;
 mod reasons;
 pub mod runs;
+mod settings;
 mod trace;
 
 use std::{os::fd::BorrowedFd, path::Path};
 
 use aya::{
-    Btf, Ebpf, EbpfLoader, Endianness,
+    Btf, Ebpf, Endianness,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{KProbe, Program, ProgramError},
 };
 use fslockup_ebpf::{
-    CpuState, Offsets, THRESHOLDS_COUNT, TraceFilter, Waiting, WalkRecord, slot, threshold,
+    CpuState, THRESHOLDS_COUNT, TraceFilter, Waiting, WalkRecord, slot, threshold,
 };
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-
 pub use producers::{PRODUCERS_MAX, ProducerMaps};
 pub use trace::{TraceCounts, Tracing, attach_trace};
 
 use budget::{Detached, Link, Links, attach_loaded};
+use census::{Censor, CensusError};
 use reasons::{chain, hint, kprobe_hint, reason};
+use settings::Settings;
 
 use crate::{
-    facts::{self, Answer, Capability, Facts},
+    facts::{Capability, Facts},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
     probes::{self, Kind},
     report::{AttachReport, AttachedProbe, Refused},
 };
-
-/// The compiled programs.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fslockup"));
 
 /// Bytes of an element in the map of running walks.
 pub const WALK_BYTES: usize = size_of::<WalkRecord>();
@@ -186,7 +184,17 @@ fn parse_skipped(fdinfo: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Loads and attaches what the plan says; the ring buffer carries the records of finished walks.
+/// What a plan comes to.
+pub struct Started {
+    /// The programs.
+    pub attached: Attached,
+    /// The records of finished walks.
+    pub records: RingBuf<MapData>,
+    /// The program that counts children, or why there is none.
+    pub censor: Result<Censor, CensusError>,
+}
+
+/// Loads and attaches what the plan says, and loads the census.
 ///
 /// # Errors
 /// When a required probe can't be attached.
@@ -195,8 +203,13 @@ pub fn attach(
     facts: &Facts,
     thresholds: &Thresholds,
     ring_bytes: Option<u32>,
-) -> Result<(Attached, RingBuf<MapData>), AttachError> {
-    let mut ebpf = load(facts, thresholds, &TraceFilter::default(), ring_bytes)?;
+) -> Result<Started, AttachError> {
+    let settings = Settings::new(facts, thresholds, TraceFilter::default())?;
+    let mut loader = settings.loader();
+    let censor = Censor::load_with(facts, &mut loader);
+    let mut ebpf = settings.load(facts, &mut loader, ring_bytes)?;
+    // The kernel's types are some 25 MiB, and what follows parses them again.
+    drop(loader);
     let (report, links) = attach_probes(&mut ebpf, plan, facts)?;
     let load_error = |reason: String| load_error(facts, reason);
     let mut take = |name: &str| {
@@ -229,7 +242,11 @@ pub fn attach(
         btf_source: facts.btf.source.clone(),
         _slots: slots,
     };
-    Ok((attached, records))
+    Ok(Started {
+        attached,
+        records,
+        censor,
+    })
 }
 
 fn load_error(facts: &Facts, reason: String) -> AttachError {
@@ -237,39 +254,6 @@ fn load_error(facts: &Facts, reason: String) -> AttachError {
         reason,
         hint: hint(facts),
     }
-}
-
-/// Loads the object with its settings. Programs are loaded when they are attached.
-fn load(
-    facts: &Facts,
-    thresholds: &Thresholds,
-    filter: &TraceFilter,
-    ring_bytes: Option<u32>,
-) -> Result<Ebpf, AttachError> {
-    may_load(facts)?;
-    // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
-    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let load_error = |reason: String| load_error(facts, reason);
-    let offsets = facts::to_offsets(facts);
-    let cpus_count = possible_cpus().map_err(load_error)?;
-    let spinlocks_sleep = u64::from(facts.spinlocks_sleep == Answer::Yes);
-    let children_min = u64::from(thresholds.producer_children_min);
-    let thresholds_ns = thresholds.words();
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(None)
-        .map_max_entries("CPUS", cpus_count)
-        .override_global("OFFSETS", words(&offsets), true)
-        .override_global("THRESHOLDS_NS", &thresholds_ns, true)
-        .override_global("PRODUCER_CHILDREN_MIN", &children_min, true)
-        .override_global("TRACE_FILTER", words(filter), true)
-        .override_global("SPINLOCKS_SLEEP", &spinlocks_sleep, true);
-    if let Some(bytes) = ring_bytes {
-        loader.map_max_entries("RECORDS", bytes);
-    }
-    loader
-        .load(OBJECT)
-        .map_err(|error| load_error(chain(&error)))
 }
 
 fn attach_probes(
@@ -319,27 +303,6 @@ fn may_load(facts: &Facts) -> Result<(), AttachError> {
         return Ok(());
     }
     Err(AttachError::Capabilities(missing))
-}
-
-/// What a setting can be that is made of several numbers.
-///
-/// # Safety
-/// The type is `repr(C)` and made of integers of one size only, so it has no padding.
-unsafe trait Words {}
-// SAFETY: `u32` only.
-unsafe impl Words for Offsets {}
-// SAFETY: `u64` only.
-unsafe impl Words for TraceFilter {}
-
-fn words<T: Words>(setting: &T) -> &[u8] {
-    // SAFETY: no padding.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(setting).cast(), size_of::<T>()) }
-}
-
-/// CPU numbers that this machine can ever have, online or not.
-fn possible_cpus() -> Result<u32, String> {
-    let count = aya::util::nr_cpus().map_err(|(file, error)| format!("{file}: {error}"))?;
-    u32::try_from(count).map_err(|error| error.to_string())
 }
 
 fn attach_probe(

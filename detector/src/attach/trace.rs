@@ -9,7 +9,8 @@ use aya::{
 use fslockup_ebpf::{DentryRecord, TraceFilter, count, trace_count};
 
 use super::{
-    AttachError, Thresholds, attach_probes, chain, load, load_error, skipped_count, unload,
+    AttachError, Thresholds, attach_probes, chain, load_error, settings::Settings, skipped_count,
+    unload,
 };
 use crate::{facts::Facts, plan::Plan, report::AttachReport};
 
@@ -50,7 +51,8 @@ pub fn attach_trace(
     filter: &TraceFilter,
 ) -> Result<(Tracing, RingBuf<MapData>), AttachError> {
     let ring_bytes = ring_bytes(filter.rate);
-    let mut ebpf = load(facts, &Thresholds::NEVER, filter, Some(ring_bytes))?;
+    let settings = Settings::new(facts, &Thresholds::NEVER, *filter)?;
+    let mut ebpf = settings.load(facts, &mut settings.loader(), Some(ring_bytes))?;
     let (report, _) = attach_probes(&mut ebpf, plan, facts)?;
     let mut take = |name: &str| {
         ebpf.take_map(name)

@@ -2,11 +2,9 @@
 
 use std::{io, process::ExitCode};
 
-use aya::maps::{MapData, RingBuf};
-
 use super::{CommandError, OUTPUT, live::Live, make_plan, read_facts, top::Source as _};
 use crate::{
-    attach::{self, Attached, Thresholds},
+    attach::{self, Started, Thresholds},
     cli::CheckArgs,
     facts::{DentryState, Facts},
     output::{CheckReport, Dangers, Verdict},
@@ -26,9 +24,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         Err(error) => Err(error.to_string()),
     };
     let (attached, dangers) = match attached {
-        Ok((attached, records)) => (
-            Ok(attached.report.clone()),
-            read_dangers(&facts, attached, records),
+        Ok(started) => (
+            Ok(started.attached.report.clone()),
+            read_dangers(&facts, started),
         ),
         Err(error) => (Err(error), Err("no program could be attached".to_owned())),
     };
@@ -53,12 +51,8 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// What `top` would begin with.
-fn read_dangers(
-    facts: &Facts,
-    attached: Attached,
-    records: RingBuf<MapData>,
-) -> Result<Snapshot, String> {
-    let mut live = Live::new(facts, attached, records).map_err(|error| error.to_string())?;
+fn read_dangers(facts: &Facts, started: Started) -> Result<Snapshot, String> {
+    let mut live = Live::new(facts, started).map_err(|error| error.to_string())?;
     if let Some(error) = live.census_error() {
         return Err(error);
     }

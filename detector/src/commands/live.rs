@@ -26,7 +26,7 @@ use super::{
     top::{Source, top},
 };
 use crate::{
-    attach::{self, Attached, Thresholds},
+    attach::{self, Started, Thresholds},
     cli::TopArgs,
     clock,
     danger::{DirectoryId, Watcher},
@@ -67,8 +67,8 @@ pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
         producer_children_min: args.producer_children_min,
         ..Thresholds::NEVER
     };
-    let (attached, records) = attach::attach(&plan, &facts, &thresholds, None)?;
-    let mut live = Live::new(&facts, attached, records)?;
+    let started = attach::attach(&plan, &facts, &thresholds, None)?;
+    let mut live = Live::new(&facts, started)?;
     give_back_memory();
     top(args, &mut live, &facts.host, &facts.kernel_release)
 }
@@ -144,15 +144,11 @@ impl Live {
     ///
     /// # Errors
     /// When `/proc` can't be read.
-    pub fn new(
-        facts: &Facts,
-        attached: Attached,
-        records: RingBuf<MapData>,
-    ) -> Result<Self, CommandError> {
+    pub fn new(facts: &Facts, started: Started) -> Result<Self, CommandError> {
         let mut live = Self {
-            origins: Origins::new(facts).map_err(CommandError::io("/proc"))?,
-            maps: Maps::new(attached).map_err(CommandError::io("/proc"))?,
-            records,
+            origins: Origins::new(facts, started.censor).map_err(CommandError::io("/proc"))?,
+            maps: Maps::new(started.attached).map_err(CommandError::io("/proc"))?,
+            records: started.records,
             mounts: Mounts::default(),
             directories: Directories::default(),
             watchers: Vec::new(),

@@ -2,34 +2,27 @@
 //! walk runs. What is read has been opened at the start, or lies below `/proc`, which has been.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fs::File,
     io,
     net::TcpListener,
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    os::unix::fs::FileExt as _,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::{
-        resource::{UsageWho, getrusage},
-        time::{TimeVal, TimeValLike as _},
-    },
-    unistd::{SysconfVar, sysconf},
-};
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::{
     directories::{CountingTime, Directories},
     maps::Maps,
     origin::Origins,
-    privileges,
+    timing::own_cpu_ns,
 };
 use crate::{
-    attach::runs::time_programs,
     clock,
     facts::DentryState,
     http,
-    metrics::{CHILDREN_MIN, Metrics, Readings, Runs, Sampled, measured},
+    metrics::{CHILDREN_MIN, Metrics, Readings, Sampled, measured},
     mounts::Mounts,
     pipeline::{Finding, Session, WalkFinding},
     predict::{Measured, Rates},
@@ -44,11 +37,6 @@ const COUNTING_TIME: CountingTime = CountingTime {
     whole: Duration::from_millis(20),
     each: Duration::from_millis(5),
 };
-/// How long the kernel times the programs in each of the periods below.
-const SAMPLE: Duration = Duration::from_secs(1);
-/// A thirtieth of the cost of timing all the time.
-const SAMPLE_PERIOD: Duration = Duration::from_secs(30);
-
 /// The metrics with what they are read from.
 pub struct Metering {
     metrics: Metrics,
@@ -58,16 +46,6 @@ pub struct Metering {
     mounts: Mounts,
     directories: Directories,
     walks: VecDeque<Measured>,
-    sampled: Sampled,
-    sample: Option<Sample>,
-    sample_at: Option<Instant>,
-}
-
-/// A stretch in which the kernel times the programs.
-struct Sample {
-    before: BTreeMap<String, Runs>,
-    start_ns: u64,
-    _statistics: OwnedFd,
 }
 
 impl Metering {
@@ -84,9 +62,6 @@ impl Metering {
             mounts: Mounts::default(),
             directories: Directories::default(),
             walks: VecDeque::new(),
-            sampled: Sampled::default(),
-            sample: None,
-            sample_at: None,
         })
     }
 
@@ -123,19 +98,12 @@ impl Metering {
     /// Reads what is due, unless a walk runs. Called every second. A failure is no reason to end: the metrics tell when
     /// they were last read.
     pub fn tick(&mut self, maps: &mut Maps, origins: &mut Origins) {
-        // To switch the timing of programs on and off, the kernel patches code on all CPUs.
-        if !maps.running().is_empty() {
+        let is_due = self.read_at.is_none_or(|at| at.elapsed() >= self.period);
+        if !is_due || !maps.running().is_empty() {
             return;
         }
-        let sampled = self.sample(maps);
-        let is_due = self.read_at.is_none_or(|at| at.elapsed() >= self.period);
-        let read = if is_due {
-            self.read_at = Some(Instant::now());
-            self.read(maps, origins)
-        } else {
-            Ok(())
-        };
-        for error in [sampled, read].into_iter().filter_map(Result::err) {
+        self.read_at = Some(Instant::now());
+        if let Err(error) = self.read(maps, origins) {
             log::warn!("metrics: {error}");
         }
     }
@@ -153,42 +121,15 @@ impl Metering {
             realtime_ns: now_ns.saturating_add(clock::realtime_offset_ns()),
             counts: maps.counts()?,
             dentry_state: self.own.dentry_state(),
-            cpu_ns: cpu_ns()?,
+            cpu_ns: own_cpu_ns(),
             resident_bytes: self.own.resident_bytes(),
         });
         Ok(())
     }
 
-    /// Where statistics can't be had, nothing is said of the programs' runs.
-    fn sample(&mut self, maps: &Maps) -> io::Result<()> {
-        if let Some(sample) = &self.sample {
-            let elapsed_ns = clock::monotonic_ns().saturating_sub(sample.start_ns);
-            if u128::from(elapsed_ns) >= SAMPLE.as_nanos() {
-                let after = maps.runs()?;
-                self.sampled.add(&sample.before, &after, elapsed_ns);
-                self.metrics.sampled(self.sampled.clone());
-                self.sample = None;
-            }
-            return Ok(());
-        }
-        let is_due = self
-            .sample_at
-            .is_none_or(|at| at.elapsed() >= SAMPLE_PERIOD);
-        if is_due {
-            self.sample_at = Some(Instant::now());
-            self.sample = match privileges::raised(time_programs) {
-                Ok(statistics) => Some(Sample {
-                    before: maps.runs()?,
-                    start_ns: clock::monotonic_ns(),
-                    _statistics: statistics,
-                }),
-                Err(error) => {
-                    log::debug!("the kernel does not time programs: {error}");
-                    None
-                }
-            };
-        }
-        Ok(())
+    /// Takes how often and how long the programs ran.
+    pub fn sampled(&self, sampled: &Sampled) {
+        self.metrics.sampled(sampled.clone());
     }
 }
 
@@ -226,10 +167,4 @@ fn text(file: &File) -> Option<String> {
     let mut bytes = [0; 256];
     let count = file.read_at(&mut bytes, 0).ok()?;
     Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
-}
-
-fn cpu_ns() -> io::Result<u64> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let ns = |time: TimeVal| time.num_nanoseconds().unsigned_abs();
-    Ok(ns(usage.user_time()) + ns(usage.system_time()))
 }

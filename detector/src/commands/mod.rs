@@ -25,6 +25,7 @@ mod service;
 mod stacks;
 mod state;
 mod terminal;
+mod timing;
 pub mod top;
 mod trace;
 

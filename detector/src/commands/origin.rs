@@ -43,14 +43,13 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Opens `/proc` and loads the program for counting. Without that there is no count; why is said
-    /// where it is missing.
-    pub fn new(facts: &Facts) -> io::Result<Self> {
+    /// Opens `/proc`. Without the program for counting there is no count; why is said where it is missing.
+    pub fn new(facts: &Facts, censor: Result<Censor, CensusError>) -> io::Result<Self> {
         Ok(Self {
             table: Table::new(Limits::new(PRODUCERS_MAX)),
             identities: Identities::new()?,
             mounts: Mounts::default(),
-            censor: Censor::load(facts),
+            censor,
             facts: facts.clone(),
         })
     }

@@ -33,9 +33,10 @@ use super::{
     service::{NOTIFY_SOCKET, Service},
     stacks::Stacks,
     state::{Begun, State},
+    timing::Timing,
 };
 use crate::{
-    attach,
+    attach::{self, Started},
     cli::RunArgs,
     clock,
     event::{self, Event},
@@ -84,7 +85,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         .as_ref()
         .map(|path| File::create(path).map_err(CommandError::io(path.display().to_string())));
     let record = record.transpose()?;
-    let (attached, records) = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
+    let Started {
+        attached,
+        records,
+        censor,
+    } = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
         facts,
@@ -97,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         stall_threshold_ns: thresholds.stall_ns,
         limits: args.limits(),
     };
-    let origins = Origins::new(&session.facts).map_err(CommandError::io("/proc"))?;
+    let origins = Origins::new(&session.facts, censor).map_err(CommandError::io("/proc"))?;
     let mut maps = Maps::new(attached).map_err(CommandError::io("/proc"))?;
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
@@ -116,6 +121,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         run.run(maps, records, signals, service, evidence, args)
             .await
     })
+}
+
+/// Whether anybody wants to know what the programs take.
+fn is_timed(args: &RunArgs) -> bool {
+    args.cpu_budget.0 > 0 || args.metrics.is_some()
 }
 
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
@@ -232,6 +242,7 @@ impl<W: Write> Loop<W> {
         compare.reset();
         let (limit_ppm, period_ns) = (args.cpu_budget.0, nanoseconds(args.budget_period));
         let mut overseer = Overseer::new(limit_ppm, period_ns, &maps.groups());
+        let mut timing = Timing::new(is_timed(args), period_ns);
         let end = after(args.duration);
         tokio::pin!(end);
         let mut reload = Reload::new(args, &service).map_err(CommandError::io("signals"))?;
@@ -266,8 +277,8 @@ impl<W: Write> Loop<W> {
                     for input in &running {
                         self.feed(input)?;
                     }
-                    if let Some(event) = overseer.step(&mut maps, !running.is_empty()) {
-                        self.feed(&Input::Budget(Box::new(event)))?;
+                    if running.is_empty() {
+                        self.keep_budget(&mut maps, &mut timing, &mut overseer)?;
                     }
                     self.look_at_clock()?;
                     self.is_report_due = self.pipeline.is_report_due(clock::monotonic_ns());
@@ -309,11 +320,30 @@ impl<W: Write> Loop<W> {
     }
 
     fn give_up_privileges(&mut self, maps: &Maps, args: &RunArgs) -> Result<(), CommandError> {
-        let is_timed = args.cpu_budget.0 > 0 || args.metrics.is_some();
         let mut works = || (maps.lost_count().is_ok(), self.origins.can_count());
         let as_before = works();
-        privileges::give_up(is_timed, || works() == as_before)
+        privileges::give_up(is_timed(args), || works() == as_before)
             .map_err(|error| CommandError::io("capabilities")(io::Error::other(error)))
+    }
+
+    /// Measures what the detector costs, and takes probes away or puts them back.
+    fn keep_budget(
+        &mut self,
+        maps: &mut Maps,
+        timing: &mut Timing,
+        overseer: &mut Overseer,
+    ) -> Result<(), CommandError> {
+        let Some(measured) = timing.step(maps).transpose() else {
+            return Ok(());
+        };
+        if let Some(metering) = &self.metering {
+            metering.sampled(timing.sampled());
+        }
+        let event = privileges::raised(|| overseer.judge(maps, measured));
+        match event {
+            Some(event) => self.feed(&Input::Budget(Box::new(event))),
+            None => Ok(()),
+        }
     }
 
     fn drain(&mut self, records: &mut RingBuf<MapData>) -> Result<(), CommandError> {

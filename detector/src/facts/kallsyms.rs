@@ -1,11 +1,21 @@
 //! The kernel's symbol table, read once: names always, addresses where they are shown
 //! (`kernel.kptr_restrict`, CAP_SYSLOG; proc_kallsyms(5)).
 
-use std::{fs::File, io::BufReader};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufRead, BufReader},
+};
 
 use super::Answer;
 
 const KALLSYMS: &str = "/proc/kallsyms";
+
+/// Addresses are padded with zeros.
+const ADDRESS_DIGITS: usize = 16;
+
+/// The kernel makes the text while it is read: few calls.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// An address that lies further behind a symbol is not that symbol's.
 const FUNCTION_BYTES_MAX: u64 = 256 << 10;
@@ -16,6 +26,14 @@ const MODULE_FUNCTION_BYTES_MAX: u64 = 16 << 10;
 /// The functions in the kernel's symbol table.
 pub struct Symbols {
     table: Result<Table, String>,
+}
+
+/// What the table has of one function.
+pub struct FoundSymbols {
+    /// A symbol of this very name.
+    pub is_there: Answer,
+    /// What the compiler split off it, sorted. `.cold` parts hold no loop and have no entry of their own.
+    pub split_off: Vec<String>,
 }
 
 /// Names in one string: a kernel has a hundred thousand.
@@ -52,7 +70,7 @@ impl Symbols {
     /// Reads the table once; that it can't be read is an answer of its own.
     pub fn read() -> Self {
         let table = File::open(KALLSYMS)
-            .map(|file| parse(BufReader::new(file)))
+            .map(|file| parse(BufReader::with_capacity(BUFFER_BYTES, file)))
             .map_err(|error| format!("{KALLSYMS}: {error}"));
         Self { table }
     }
@@ -64,12 +82,41 @@ impl Symbols {
         }
     }
 
-    /// Whether there is a function of this very name.
-    pub fn has(&self, name: &str) -> Answer {
-        match &self.table {
-            Ok(table) => Answer::of(table.kernel_names().any(|known| known == name)),
+    /// What the table has of each of these functions, in one pass over it.
+    pub fn find<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> HashMap<&'a str, FoundSymbols> {
+        let none = match &self.table {
+            Ok(_) => Answer::No,
             Err(reason) => Answer::Unknown(reason.clone()),
+        };
+        let mut found: HashMap<_, _> = names
+            .into_iter()
+            .map(|name| {
+                let none = FoundSymbols {
+                    is_there: none.clone(),
+                    split_off: Vec::new(),
+                };
+                (name, none)
+            })
+            .collect();
+        for symbol in self.table.iter().flat_map(Table::kernel_names) {
+            let name = symbol.split_once('.').map_or(symbol, |(name, _)| name);
+            let Some(found) = found.get_mut(name) else {
+                continue;
+            };
+            if name == symbol {
+                found.is_there = Answer::Yes;
+            } else if !symbol.contains(".cold") {
+                found.split_off.push(symbol.to_owned());
+            }
         }
+        for found in found.values_mut() {
+            found.split_off.sort();
+            found.split_off.dedup();
+        }
+        found
     }
 
     /// Whether the table shows addresses, which are all 0 to those who may not see them.
@@ -78,26 +125,6 @@ impl Symbols {
             Ok(table) => Answer::of(table.entries.iter().any(|entry| entry.address != 0)),
             Err(reason) => Answer::Unknown(reason.clone()),
         }
-    }
-
-    /// What the compiler split off a function, sorted. `.cold` parts hold no loop and have no
-    /// entry of their own.
-    pub fn split_off(&self, name: &str) -> Vec<String> {
-        let Ok(table) = &self.table else {
-            return Vec::new();
-        };
-        let mut found: Vec<_> = table
-            .kernel_names()
-            .filter(|symbol| {
-                symbol
-                    .strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with('.') && !rest.contains(".cold"))
-            })
-            .map(str::to_owned)
-            .collect();
-        found.sort();
-        found.dedup();
-        found
     }
 
     /// `function+0x1f` for an address; none where the table has nothing there.
@@ -118,24 +145,24 @@ impl Symbols {
     }
 }
 
-fn parse(lines: impl std::io::BufRead) -> Table {
+fn parse(mut lines: impl BufRead) -> Table {
     let mut table = Table::default();
-    for line in lines.split(b'\n').map_while(Result::ok) {
-        let Some((address, name, is_module)) = parse_line(&line) else {
-            continue;
-        };
-        let (Ok(name_at), Ok(name_bytes)) =
-            (u32::try_from(table.names.len()), u16::try_from(name.len()))
-        else {
-            continue;
-        };
-        table.names.push_str(name);
-        table.entries.push(Entry {
-            address,
-            name_at,
-            name_bytes,
-            is_module,
-        });
+    // One line at a time in one place: there are a hundred thousand.
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+        if let Some((address, name, is_module)) = parse_line(line.trim_ascii_end())
+            && let (Ok(name_at), Ok(name_bytes)) =
+                (u32::try_from(table.names.len()), u16::try_from(name.len()))
+        {
+            table.names.push_str(name);
+            table.entries.push(Entry {
+                address,
+                name_at,
+                name_bytes,
+                is_module,
+            });
+        }
+        line.clear();
     }
     // Stable: of several names for one address the last one of the table is found.
     table.entries.sort_by_key(|entry| entry.address);
@@ -144,22 +171,26 @@ fn parse(lines: impl std::io::BufRead) -> Table {
     table
 }
 
-/// `address kind name [module]`, if it is a function.
+/// `address kind name`, and where it is not the kernel's own a tab and `[module]`; if it is a function.
 fn parse_line(line: &[u8]) -> Option<(u64, &str, bool)> {
-    let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
-    let address = u64::from_str_radix(address, 16).ok()?;
-    let module = words.next();
-    // Trampolines of ftrace and kprobes, and compiled programs: memory that is used again and again.
-    let is_made_at_run_time =
-        module.is_some_and(|module| module == "[bpf]" || module.starts_with("[__builtin__"));
+    let (address, rest) = line.split_at_checked(ADDRESS_DIGITS)?;
     // Weak functions are functions: a syscall's entry is one.
-    (matches!(kind, "t" | "T" | "w" | "W") && !is_made_at_run_time).then_some((
-        address,
-        name,
-        module.is_some(),
-    ))
+    let [b' ', b't' | b'T' | b'w' | b'W', b' ', rest @ ..] = rest else {
+        return None;
+    };
+    let (name, module) = match rest.last()? {
+        b']' => {
+            let tab = rest.iter().position(|byte| *byte == b'\t')?;
+            (&rest[..tab], Some(&rest[tab + 1..]))
+        }
+        _ => (rest, None),
+    };
+    // Trampolines of ftrace and kprobes, and compiled programs: memory that is used again and again.
+    if module.is_some_and(|module| module == b"[bpf]" || module.starts_with(b"[__builtin__")) {
+        return None;
+    }
+    let address = u64::from_str_radix(str::from_utf8(address).ok()?, 16).ok()?;
+    Some((address, str::from_utf8(name).ok()?, module.is_some()))
 }
 
 #[cfg(test)]
@@ -188,18 +219,20 @@ mod tests {
     #[test]
     fn functions_are_told_from_data_and_modules() {
         let symbols = symbols(TABLE);
+        let is_there = |name| symbols.find([name])[name].is_there.clone();
         assert_eq!(
-            symbols.has("__fsnotify_update_child_dentry_flags"),
+            is_there("__fsnotify_update_child_dentry_flags"),
             Answer::Yes
         );
-        assert_eq!(symbols.has("fsnotify_mark_srcu"), Answer::No);
-        assert_eq!(symbols.has("fsnotify_thing"), Answer::No);
+        assert_eq!(is_there("fsnotify_mark_srcu"), Answer::No);
+        assert_eq!(is_there("fsnotify_thing"), Answer::No);
     }
 
     #[test]
     fn split_parts_are_found_and_cold_ones_left_out() {
+        let name = "__fsnotify_update_child_dentry_flags";
         assert_eq!(
-            symbols(TABLE).split_off("__fsnotify_update_child_dentry_flags"),
+            symbols(TABLE).find([name])[name].split_off,
             ["__fsnotify_update_child_dentry_flags.part.0"]
         );
     }
@@ -209,7 +242,7 @@ mod tests {
         let symbols = Symbols {
             table: Err("no".to_owned()),
         };
-        assert!(symbols.has("x").is_possible());
+        assert!(symbols.find(["x"])["x"].is_there.is_possible());
         assert!(symbols.has_addresses().is_possible());
         assert_eq!(symbols.resolve(1), None);
     }

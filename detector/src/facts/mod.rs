@@ -172,12 +172,14 @@ fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, Fact
         path: path.clone(),
         source,
     })?;
-    let functions = probes::function_names()
-        .map(|name| {
+    let functions = symbols
+        .find(probes::function_names())
+        .into_iter()
+        .map(|(name, found)| {
             let facts = FunctionFacts {
                 in_btf: Answer::of(btf.has_function(name)),
-                in_symbols: symbols.has(name),
-                split_symbols: symbols.split_off(name),
+                in_symbols: found.is_there,
+                split_symbols: found.split_off,
             };
             (name.to_owned(), facts)
         })

@@ -68,6 +68,8 @@ impl State {
         let version = vec![("version", self.version.clone())];
         to.one(&table::BUILD, &Info::new(version))?;
         to.one(&table::START, &at(self.start_realtime_ns))?;
+        let is_degraded = !self.report.is_full() || !self.detached.is_empty();
+        to.one(&table::DEGRADED, &flag(is_degraded))?;
         probes(to, &self.report)?;
         let detached = Group::ALL.into_iter().map(|group| {
             let labels = vec![("group", group.name().to_owned())];
@@ -143,7 +145,6 @@ impl State {
 }
 
 fn probes(to: &mut Encoder, report: &AttachReport) -> Result<(), Error> {
-    to.one(&table::DEGRADED, &flag(!report.is_full()))?;
     let labels = |probe: &str| vec![("probe", escape(probe.as_bytes()))];
     let attached = report.probes.iter();
     let missing = report.missing.iter();

@@ -163,11 +163,6 @@ impl Metrics {
         self.with(|state| state.sampled = sampled);
     }
 
-    /// Programs were attached or detached since the start.
-    pub fn attached(&self, report: AttachReport) {
-        self.with(|state| state.report = report);
-    }
-
     /// All of it as text.
     #[must_use]
     pub fn render(&self, format: TextFormat) -> String {

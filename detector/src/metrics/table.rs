@@ -57,7 +57,7 @@ metrics! {
     BUILD: Info "build" None, ["version"], "The detector that is running.";
     START: Gauge "start_time" Some(Unit::Seconds), [], "When everything was attached, in seconds since 1970.";
     DEGRADED: Gauge "degraded" None, [],
-        "1 if a probe is missing, replaced or does not see everything (`fslockup check` says which and why), 0 if none is.";
+        "1 if a probe is missing, replaced or does not see everything (`fslockup check` says which and why), or is away to keep the CPU budget; 0 if none is.";
     PROBE_ATTACHED: Gauge "probe_attached" None, ["probe"],
         "1 if the probe is attached, 0 if this kernel has no place for it or refused it.";
     PROBE_DEGRADED: Gauge "probe_degraded" None, ["probe"],

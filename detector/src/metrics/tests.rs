@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
+    budget::{BudgetEvent, Change},
     facts::DentryState,
     pipeline::Input,
     plan::Missing,
@@ -224,4 +225,44 @@ fn a_child_costs_what_the_walk_took_without_its_own_waits() {
         negative_count: 999_000,
     };
     assert_eq!(measured(incident.expect("an incident")), Some(expected));
+}
+
+#[test]
+fn probes_that_are_away_for_the_budget_are_a_degradation_until_they_are_back() {
+    let session = testing::session();
+    let metrics = Metrics::new(&session);
+    let shown = || {
+        let text = metrics.render(TextFormat::OpenMetrics);
+        let wanted = [
+            "fslockup_degraded ",
+            "fslockup_probes_detached{group=\"stalls\"} ",
+        ];
+        let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+        wanted.map(|start| line(start).map(str::to_owned))
+    };
+    let change = |change| {
+        let event = BudgetEvent {
+            at_ns: 10 * MS,
+            change,
+            group: Some(Group::Stalls),
+            cpu_ppm: 200_000,
+            group_ppm: 150_000,
+            own_ppm: 1_000,
+            budget_ppm: 100_000,
+            pause_ns: 1,
+            away_ns: 0,
+            reason: None,
+        };
+        for finding in &testing::findings(&session, &[Input::Budget(Box::new(event))]) {
+            metrics.take(finding);
+        }
+    };
+    let flags = |one: &str, two: &str| [Some(one.to_owned()), Some(two.to_owned())];
+    assert_eq!(shown(), flags("0", "0"));
+    change(Change::Detached);
+    assert_eq!(shown(), flags("1", "1"));
+    change(Change::Refused);
+    assert_eq!(shown(), flags("1", "1"));
+    change(Change::Attached);
+    assert_eq!(shown(), flags("0", "0"));
 }

@@ -5,7 +5,6 @@
 //! text here.
 
 use std::{
-    cmp::Ordering,
     fmt::Write as _,
     io::{self, Write},
 };
@@ -24,8 +23,6 @@ const STYLE: &str = include_str!("page.css");
 const MARKS_MAX: u64 = 8;
 /// A mark this far to the right has no room for its text, in percent.
 const LABEL_PERCENT: f64 = 93.0;
-/// A bar that begins this far to the right shows its details to its left, in percent.
-const RIGHT_PERCENT: f64 = 55.0;
 
 /// Writes the page.
 ///
@@ -49,15 +46,13 @@ pub fn page(to: &mut impl Write, history: &History, now: &Now) -> io::Result<()>
             history.rows.len()
         )?;
     }
-    table(to, history)?;
-    let mut text = Vec::new();
-    history_text::runs(&mut text, history, now)?;
-    writeln!(
-        to,
-        "<pre class=\"runs\">{}</pre>",
-        markup(&String::from_utf8_lossy(&text))
-    )?;
-    legend(to)?;
+    if !history.incidents.is_empty() {
+        table(to, history)?;
+    }
+    runs(to, history, now)?;
+    if !history.incidents.is_empty() {
+        legend(to)?;
+    }
     for (number, (incident, _)) in history.incidents.iter().rev().enumerate() {
         section(to, number, incident)?;
     }
@@ -67,8 +62,8 @@ pub fn page(to: &mut impl Write, history: &History, now: &Now) -> io::Result<()>
 fn table(to: &mut impl Write, history: &History) -> io::Result<()> {
     writeln!(
         to,
-        "<table>\n<tr><th>at</th><th>severity</th><th>walk</th><th>CPUs</th><th>host</th>\
-         <th>directory</th></tr>"
+        "<div class=\"table\"><table>\n<tr><th>at</th><th>severity</th><th>walk</th><th>CPUs</th>\
+         <th>host</th><th>directory</th></tr>"
     )?;
     for (number, (incident, _)) in history.incidents.iter().rev().enumerate() {
         let walk = &incident.walk.walk;
@@ -81,19 +76,37 @@ fn table(to: &mut impl Write, history: &History) -> io::Result<()> {
             incident.severity.name(),
             duration::text(walk.walk_ns),
             incident.impact.cpus_blocked_max,
-            markup(&incident.host),
-            markup(walk.path.as_deref().unwrap_or("a directory")),
+            name(&incident.host),
+            name(walk.path.as_deref().unwrap_or("a directory")),
         )?;
     }
-    writeln!(to, "</table>")
+    writeln!(to, "</table></div>")
+}
+
+/// How the runs ended; marked where a walk was running at an end without a goodbye.
+fn runs(to: &mut impl Write, history: &History, now: &Now) -> io::Result<()> {
+    let mut text = Vec::new();
+    history_text::runs(&mut text, history, now)?;
+    let is_cut_short = history
+        .ends(now)
+        .last()
+        .is_some_and(|(run, end)| end.is_sudden() && !run.running.is_empty());
+    let class = if is_cut_short { "runs sudden" } else { "runs" };
+    writeln!(
+        to,
+        "<pre class=\"{class}\">{}</pre>",
+        markup(&String::from_utf8_lossy(&text))
+    )
 }
 
 fn legend(to: &mut impl Write) -> io::Result<()> {
     writeln!(
         to,
-        "<p class=\"legend\"><i class=\"walk\"></i>walk <i class=\"wait\"></i>wait for its locks, \
-         spinning <i class=\"sleeping\"></i>wait, sleeping <i class=\"stall\"></i>task kept from \
-         running</p>"
+        "<p class=\"legend\"><span><i class=\"walk\"></i>walk</span> \
+         <span><i class=\"wait\"></i>wait for its locks, spinning</span> \
+         <span><i class=\"sleeping\"></i>wait, sleeping</span> \
+         <span><i class=\"stall\"></i>task kept from running</span></p>\n\
+         <p>Details of a bar are shown when it is pointed at, or reached with the Tab key.</p>"
     )
 }
 
@@ -106,12 +119,12 @@ fn section(to: &mut impl Write, number: usize, incident: &IncidentBody) -> io::R
          <p>{} on {}, kernel {}, {}</p>",
         incident.severity.name(),
         incident.severity.name(),
-        markup(walk.path.as_deref().unwrap_or("a directory")),
+        name(walk.path.as_deref().unwrap_or("a directory")),
         duration::text(walk.walk_ns),
         markup(&incident.at),
-        markup(&incident.host),
-        markup(&incident.kernel),
-        markup(&incident.id),
+        name(&incident.host),
+        name(&incident.kernel),
+        name(&incident.id),
     )?;
     let timeline = Timeline::of(incident);
     writeln!(to, "<div class=\"timeline\">")?;
@@ -149,30 +162,38 @@ fn section(to: &mut impl Write, number: usize, incident: &IncidentBody) -> io::R
     )
 }
 
-/// Marks at round times, counted from the walk's start.
+/// Marks at round times, in milliseconds from the walk's start, and a line at each through all lanes.
 fn axis(to: &mut impl Write, timeline: &Timeline, zero_ns: u64) -> io::Result<()> {
-    write!(
-        to,
-        "<div class=\"lane axis\"><div class=\"cpu\"></div><div class=\"rows\">"
-    )?;
     let step_ns = step_ns(timeline.length_ns());
     let before = zero_ns.saturating_sub(timeline.start_ns) / step_ns;
-    let mut at_ns = zero_ns.saturating_sub(before.saturating_mul(step_ns));
-    while at_ns <= timeline.end_ns {
-        let left = percent(timeline, at_ns);
-        let text = match (at_ns.cmp(&zero_ns), left < LABEL_PERCENT) {
-            (_, false) => String::new(),
-            (Ordering::Less, _) => format!("-{}", duration::text(zero_ns - at_ns)),
-            (Ordering::Equal, _) => "0".to_owned(),
-            (Ordering::Greater, _) => duration::text(at_ns - zero_ns),
-        };
+    let first_ns = zero_ns.saturating_sub(before.saturating_mul(step_ns));
+    let marks = || {
+        std::iter::successors(Some(first_ns), |at_ns| at_ns.checked_add(step_ns))
+            .take_while(|at_ns| *at_ns <= timeline.end_ns)
+            .map(|at_ns| (at_ns, percent(timeline, at_ns)))
+    };
+    write!(to, "<div class=\"grid\">")?;
+    for (_, left) in marks() {
+        write!(to, "<i style=\"left:{left:.3}%\"></i>")?;
+    }
+    write!(
+        to,
+        "</div>\n<div class=\"lane axis\"><div class=\"cpu\">ms</div><div class=\"rows\">"
+    )?;
+    for (at_ns, left) in marks().filter(|(_, left)| *left < LABEL_PERCENT) {
+        let text = milliseconds(i128::from(at_ns) - i128::from(zero_ns));
         write!(to, "<span style=\"left:{left:.3}%\">{text}</span>")?;
-        let Some(next_ns) = at_ns.checked_add(step_ns) else {
-            break;
-        };
-        at_ns = next_ns;
     }
     writeln!(to, "</div></div>")
+}
+
+/// The shortest figure that is exact.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a mark has one digit that counts"
+)]
+fn milliseconds(ns: i128) -> String {
+    (ns as f64 / 1e6).to_string()
 }
 
 /// 1, 2 or 5 times a power of ten.
@@ -190,6 +211,8 @@ fn step_ns(length_ns: u64) -> u64 {
     }
 }
 
+/// The details of a bar are on the page all the time, for those who have it read to them; `page.css`
+/// shows those of the bar that is pointed at or has the focus. A bar too short to be seen stays inside.
 fn bar(to: &mut impl Write, timeline: &Timeline, zero_ns: u64, bar: &Bar) -> io::Result<()> {
     let class = match bar.kind {
         Kind::Walk => "walk",
@@ -199,20 +222,21 @@ fn bar(to: &mut impl Write, timeline: &Timeline, zero_ns: u64, bar: &Bar) -> io:
     };
     let left = percent(timeline, bar.start_ns);
     let width = percent(timeline, bar.end_ns()) - left;
-    let side = if left > RIGHT_PERCENT { " right" } else { "" };
     let start = if bar.start_ns < zero_ns {
         format!("{} before the walk", duration::text(zero_ns - bar.start_ns))
     } else {
         format!("{} into the walk", duration::text(bar.start_ns - zero_ns))
     };
-    let mut details = format!("<b>{}</b><br>begins: {start}", markup(&bar.name));
+    let mut details = format!("<b>{}</b><br>begins: {start}", name(&bar.name));
     for (word, text) in &bar.details {
-        let _ = write!(details, "<br>{word}: {}", markup(text));
+        let _ = write!(details, "<br>{word}: {}", name(text));
     }
     write!(
         to,
-        "<div class=\"bar {class}{side}\" tabindex=\"0\" style=\"left:{left:.3}%;width:{width:.3}%\">\
-         <span class=\"name\">{}</span><span class=\"details\">{details}</span></div>",
+        "<div class=\"bar {class}\" role=\"note\" tabindex=\"0\" \
+         style=\"left:min({left:.3}%,100% - 2px);width:{width:.3}%\">\
+         <span class=\"name\" aria-hidden=\"true\">{}</span>\
+         <span class=\"details\">{details}</span></div>",
         markup(&bar.name)
     )
 }
@@ -222,6 +246,11 @@ fn bar(to: &mut impl Write, timeline: &Timeline, zero_ns: u64, bar: &Bar) -> io:
 fn percent(timeline: &Timeline, at_ns: u64) -> f64 {
     let whole_ns = timeline.length_ns().max(1);
     at_ns.saturating_sub(timeline.start_ns) as f64 / whole_ns as f64 * 100.0
+}
+
+/// Text that somebody chose: the direction in which it is written ends with it.
+fn name(text: &str) -> String {
+    format!("<bdi>{}</bdi>", markup(text))
 }
 
 /// The text, and nothing but text, between tags or in quotes.

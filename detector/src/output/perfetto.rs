@@ -15,14 +15,13 @@ use super::{
     timeline::{Bar, Lane, Timeline},
 };
 
-/// Thread ids for each CPU: more rows than the bars of an incident.
-const ROWS_MAX: usize = 1_000;
+/// Thread ids for each CPU: more rows than the bars of an incident. The first thousand stay free: a
+/// thread with its process's id would be its main thread.
+const ROWS_MAX: u64 = 1_000;
 
 #[derive(Serialize)]
 struct Trace {
-    #[serde(rename = "displayTimeUnit")]
-    unit: &'static str,
-    #[serde(rename = "otherData")]
+    #[serde(rename = "metadata")]
     about: Value,
     #[serde(rename = "traceEvents")]
     events: Vec<Value>,
@@ -74,7 +73,6 @@ pub fn trace<'a>(
         }
     }
     let trace = Trace {
-        unit: "ms",
         about: json!({
             "fslockup": env!("CARGO_PKG_VERSION"),
             "first_event_at": incidents.first().map(|(incident, _, _)| &incident.at),
@@ -87,8 +85,8 @@ pub fn trace<'a>(
 }
 
 fn rows(events: &mut Vec<Value>, pid: u64, lane: &Lane, since_first_ns: impl Fn(u64) -> i128) {
-    for (place, row) in lane.rows.iter().enumerate().take(ROWS_MAX) {
-        let tid = u64::from(lane.cpu) * 1_000 + u64::try_from(place).unwrap_or_default() + 1;
+    for (place, row) in (0..ROWS_MAX).zip(&lane.rows) {
+        let tid = (u64::from(lane.cpu) + 1) * ROWS_MAX + place;
         let name = match (row.is_stalls, place) {
             (false, 0) => format!("CPU {}", lane.cpu),
             (false, _) => format!("CPU {} (inside)", lane.cpu),

@@ -134,7 +134,7 @@ impl Runner<'_> {
             time.unwrap_or_default()
         );
         if result.outcome != Outcome::Passed {
-            line = format!("{}  {}", line.trim_end(), result.detail);
+            line = format!("{}  {}", line.trim_end(), shortened(&result.detail));
         }
         self.progress.say(line.trim_end());
         self.results().scenarios.push(result);
@@ -147,6 +147,15 @@ impl Runner<'_> {
             results.said.push(text.to_owned());
             self.progress.say(text);
         }
+    }
+}
+
+/// What a line of the display has room for; the results have all of it.
+fn shortened(detail: &str) -> String {
+    const CHARACTERS_MAX: usize = 400;
+    match detail.char_indices().nth(CHARACTERS_MAX) {
+        Some((at, _)) => format!("{} ... (all of it is in results.json)", &detail[..at]),
+        None => detail.to_owned(),
     }
 }
 
@@ -179,6 +188,15 @@ fn take_the_place(results: &mut Vec<ScenarioResult>, first: ScenarioResult) {
 mod tests {
     use super::*;
     use crate::report::sample;
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters_for_the_display() {
+        assert_eq!(shortened("short"), "short");
+        let cut = shortened(&"ü".repeat(1_000));
+        let (kept, rest) = cut.split_once(" ... ").expect("cut");
+        assert_eq!(kept, "ü".repeat(400));
+        assert!(rest.contains("results.json"));
+    }
 
     #[test]
     fn a_repetition_takes_the_place_of_its_failure_and_keeps_it() {

@@ -40,7 +40,7 @@ fn hostile_names_stay_text() {
         "!doctype", "html", "/html", "head", "/head", "meta", "link", "title", "/title", "style",
         "/style", "body", "/body", "h1", "/h1", "h2", "/h2", "p", "/p", "table", "/table", "tr",
         "/tr", "th", "/th", "td", "/td", "a", "/a", "pre", "/pre", "section", "/section", "div",
-        "/div", "span", "/span", "b", "/b", "br", "i", "/i",
+        "/div", "span", "/span", "b", "/b", "br", "i", "/i", "bdi", "/bdi",
     ];
     for page in pages() {
         assert!(page.contains("&lt;script&gt;"), "the names are on it");
@@ -77,6 +77,20 @@ fn a_page_loads_nothing() {
 #[test]
 fn markup_is_only_text() {
     assert_eq!(markup("a<b>&\"'c"), "a&lt;b&gt;&amp;&quot;&#39;c");
+}
+
+#[test]
+fn marks_are_in_milliseconds() {
+    for (ns, text) in [
+        (0, "0"),
+        (500_000, "0.5"),
+        (300_000, "0.3"),
+        (-20_000_000, "-20"),
+        (5_000_000_000, "5000"),
+        (1, "0.000001"),
+    ] {
+        assert_eq!(milliseconds(ns), text);
+    }
 }
 
 #[test]

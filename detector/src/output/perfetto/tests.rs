@@ -33,7 +33,9 @@ fn traced(incidents: &[IncidentBody]) -> Value {
 #[test]
 fn every_event_has_what_the_format_asks_for() {
     let trace = traced(&incidents());
-    assert_eq!(trace["displayTimeUnit"], "ms");
+    // Perfetto notes in its statistics that it ignores this one.
+    assert_eq!(trace["displayTimeUnit"], Value::Null);
+    assert!(trace["metadata"]["fslockup"].is_string());
     let events = trace["traceEvents"].as_array().expect("a list");
     let mut named = BTreeMap::new();
     let mut bars: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
@@ -45,6 +47,7 @@ fn every_event_has_what_the_format_asks_for() {
                 let name = event["name"].as_str().expect("text");
                 if name == "thread_name" {
                     let key = (pid, event["tid"].as_u64().expect("a thread"));
+                    assert_ne!(key.0, key.1, "a main thread");
                     let track = event["args"]["name"].as_str().expect("text");
                     assert!(track.starts_with("CPU "), "{track}");
                     assert!(named.insert(key, track.to_owned()).is_none());
@@ -80,7 +83,7 @@ fn the_walk_is_on_its_cpu_at_its_time() {
         .filter(|event| event["cat"] == "walk")
         .collect();
     assert_eq!(walks.len(), 1);
-    assert_eq!(walks[0]["tid"], u64::from(walk.cpu) * 1_000 + 1);
+    assert_eq!(walks[0]["tid"], (u64::from(walk.cpu) + 1) * 1_000);
     assert_eq!(walks[0]["dur"], microseconds(walk.walk_ns.into()));
     assert_eq!(walks[0]["args"]["directory"].as_str(), walk.path.as_deref());
 }

@@ -61,6 +61,10 @@ impl Detector {
         if !options.contains(&"--cpu-budget") {
             command.args(["--cpu-budget", "0"]);
         }
+        // Some make more incidents than anybody reads, and look at each.
+        if !options.contains(&"--incidents-per-minute") {
+            command.args(["--incidents-per-minute", "0"]);
+        }
         Self::spawn(command, "facts", recording)
     }
 

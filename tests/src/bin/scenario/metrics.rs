@@ -24,9 +24,11 @@ const CHILDREN_COUNT: u64 = 200_000;
 const ADDRESS: &str = "127.0.0.1:9435";
 
 /// Every walk is an incident; the host is read every second.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 10] = [
     "--metrics",
     ADDRESS,
+    "--budget-period",
+    "2s",
     "--metrics-period",
     "1s",
     "--walk-threshold",

@@ -38,14 +38,7 @@ const RSS_MAX_KIB: u64 = 16 << 10;
 /// Lines of tiny incidents, more than wait in memory for the disk.
 const TINY_COUNT: usize = 320;
 const TINY_CHILDREN_COUNT: u64 = 64;
-const TINY: [&str; 6] = [
-    "--walk-threshold",
-    "1us",
-    "--incident-threshold",
-    "1us",
-    "--incidents-per-minute",
-    "0",
-];
+const TINY: [&str; 4] = ["--walk-threshold", "1us", "--incident-threshold", "1us"];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::flooded_dir(CHILDREN_COUNT)?;

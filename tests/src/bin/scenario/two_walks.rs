@@ -27,9 +27,6 @@ pub const OPTIONS: &[&str] = &[
     "100us",
     "--stall-threshold",
     "1ms",
-    // Some of these try again and again until two things have happened at once.
-    "--incidents-per-minute",
-    "0",
 ];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
