@@ -42,8 +42,13 @@ test-harness: build
     {{bin}}/vmtest fetch
     cargo test --release -p vmtest --features vmtest --test guest
 
+# Two versions of the Debian package for scenario `package`, where they are not of this build
+packages: build cargo-deb
+    {{bin}}/packaging target/packaging
+    tests/packages {{bin}}/package
+
 # Every scenario on every kernel
-vmtest *ARGS: build
+vmtest *ARGS: packages
     {{bin}}/vmtest run {{ARGS}}
 
 # Twelve minutes of floods and watches in a guest: does the detector's memory stay as it is?
@@ -74,14 +79,18 @@ bench KERNEL="6.1": build
 picture: build
     tests/picture 6.12/contention docs/report.png
 
-# A Debian package in target/debian; cargo-deb is installed where it is missing (about two minutes)
-deb: build
+# A Debian package in target/debian
+deb: build cargo-deb
     {{bin}}/packaging target/packaging
+    cargo deb --package fslockup --no-build --target x86_64-unknown-linux-gnu --output target/debian/
+
+# cargo-deb, where it is missing (about a minute)
+[private]
+cargo-deb:
     cargo deb --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deb@{{cargo_deb}}
-    cargo deb --package fslockup --no-build --no-strip --target x86_64-unknown-linux-gnu --output target/debian/
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
-corpus: build
+corpus: packages
     {{bin}}/vmtest run --out target/corpus
     tests/update-corpus target/corpus
 

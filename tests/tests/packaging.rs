@@ -85,7 +85,14 @@ fn unit(key: &str) -> Vec<String> {
 }
 
 /// As the scenario `service` starts it.
-const CAPABILITIES: [&str; 5] = ["BPF", "PERFMON", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH"];
+const CAPABILITIES: [&str; 6] = [
+    "BPF",
+    "PERFMON",
+    "SYSLOG",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "SYS_ADMIN",
+];
 
 #[test]
 fn the_unit_gives_what_is_tested_and_no_more() {
@@ -192,4 +199,11 @@ fn the_container_file_has_one_file_and_options_that_exist() {
     Cli::command()
         .try_get_matches_from(std::iter::once("fslockup".to_owned()).chain(words))
         .expect("options that exist");
+}
+
+#[test]
+fn the_changelog_has_this_version() {
+    let text = packaging("debian/changelog");
+    let version = format!("fslockup ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(text.starts_with(&version), "{text}");
 }

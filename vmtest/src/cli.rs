@@ -144,6 +144,9 @@ pub struct GuestArgs {
     /// The disk's size [default with --fs: 1G].
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_mib)]
     pub disk: Option<u64>,
+    /// A root with systemd of this Debian suite instead of a disk; what is copied lies in /vmtest.
+    #[arg(long, value_name = "SUITE", conflicts_with_all = ["fs", "disk"])]
+    pub root: Option<String>,
     /// Virtual CPUs.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub cpus: u32,

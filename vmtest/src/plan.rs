@@ -92,6 +92,8 @@ mod tests {
             cpus: 4,
             memory_mib: 1024,
             disk: None,
+            root: None,
+            files: Vec::new(),
             kernel_args: Vec::new(),
             modules: Vec::new(),
             is_shared,

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const JOB_PATH: &str = "/vmtest.json";
 /// Where the guest mounts its disk.
 pub const DISK_PATH: &str = "/mnt/disk";
+/// Where a guest with an init of its own finds the initramfs.
+pub const INITRAMFS_PATH: &str = "/vmtest";
 /// Each scenario may leave files in a directory of its name below this one.
 pub const OUT_PATH: &str = "/out";
 /// Bytes of a file or of output sent in one frame: short enough that a heartbeat is never kept
@@ -27,6 +29,8 @@ pub struct Job {
     pub modules: Vec<String>,
     /// File system type of the disk, when there is a disk.
     pub disk_fs: Option<String>,
+    /// The disk is the guest's root, and its own init becomes PID 1.
+    pub has_own_init: bool,
     /// How the guest's time passes: what may be asserted depends on it.
     pub mode: String,
     /// Commands to run one after another.

@@ -50,6 +50,11 @@ pub struct Scenario {
     pub memory_mib: u32,
     /// Its disk, or none.
     pub disk: Option<DiskSpec>,
+    /// The Debian suite of its root, with systemd as PID 1, instead of a disk.
+    pub root: Option<String>,
+    /// Files and directories beside the guest's programs, copied to its `/` (with a root: to `/vmtest`).
+    #[serde(default)]
+    pub files: Vec<String>,
     /// More words for the kernel's command line.
     #[serde(default)]
     pub kernel_args: Vec<String>,
@@ -104,6 +109,7 @@ impl Scenario {
             cpus_count: self.cpus,
             memory_mib: self.memory_mib,
             disk: self.disk.clone(),
+            root: self.root.clone(),
             kernel_args: self.kernel_args.clone(),
             modules: self.modules.clone(),
         }
@@ -183,6 +189,10 @@ impl Scenarios {
             {
                 return Err(wrong("a name is letters, digits, '-', '_' and '.'"));
             }
+            // systemd and what it started can't be swept out between two scenarios.
+            if entry.root.is_some() && (entry.disk.is_some() || entry.is_shared) {
+                return Err(wrong("with a root it has no other disk and shares no boot"));
+            }
             if entry.cpus == 0 || entry.memory_mib == 0 || entry.time_limit_s == 0 {
                 return Err(wrong("cpus, memory_mib and time_limit_s must not be 0"));
             }
@@ -220,6 +230,26 @@ impl Scenarios {
             .collect())
     }
 
+    /// What these scenarios want copied from `directory`: path here, path in the guest.
+    ///
+    /// # Errors
+    /// When something is missing.
+    pub fn files<'a>(
+        chosen: impl Iterator<Item = &'a Scenario>,
+        directory: &Path,
+    ) -> Result<Vec<(PathBuf, String)>, MissingProgram> {
+        let names: BTreeSet<&String> = chosen.flat_map(|one| &one.files).collect();
+        let paths = names.into_iter().map(|name| {
+            let path = directory.join(name);
+            if path.exists() {
+                Ok((path, format!("/{name}")))
+            } else {
+                Err(MissingProgram(path))
+            }
+        });
+        paths.collect()
+    }
+
     /// The guest's programs in `directory`.
     ///
     /// # Errors
@@ -248,7 +278,9 @@ pub struct UnknownScenario {
 
 /// A program for the guest is missing.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}: not found (build the whole workspace first, or say where with --bin-dir DIR)")]
+#[error(
+    "{0}: not found (build the whole workspace and `just packages` first, or say where with --bin-dir DIR)"
+)]
 pub struct MissingProgram(PathBuf);
 
 #[cfg(test)]
@@ -313,6 +345,10 @@ mod tests {
                 "s.toml: scenario ../two: a name is letters",
             ),
             (
+                SAMPLE.replace("is_shared = true", "root = \"bookworm\""),
+                "s.toml: scenario one: with a root it has no other disk",
+            ),
+            (
                 SAMPLE.replace("= 60", "= 0"),
                 "s.toml: scenario one: cpus, memory_mib and time_limit_s",
             ),
@@ -351,6 +387,20 @@ mod tests {
         };
         assert_eq!(chosen(&[]), ["one"]);
         assert_eq!(chosen(&["two".into()]), ["two"]);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_matters_only_where_it_is_wanted() {
+        let text = SAMPLE.replace("mode = \"icount\"", "files = [\"package\"]");
+        let scenarios = parse(&text).expect("parses");
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = |entries: &[Scenario]| Scenarios::files(entries.iter(), directory.path());
+        assert!(files(&scenarios.entries[..1]).expect("none").is_empty());
+        let error = files(&scenarios.entries).expect_err("missing").to_string();
+        assert!(error.contains("/package: not found"), "{error}");
+        std::fs::create_dir(directory.path().join("package")).expect("made");
+        let found = files(&scenarios.entries).expect("there");
+        assert_eq!(found[0].1, "/package");
     }
 
     #[test]

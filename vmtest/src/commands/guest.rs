@@ -99,6 +99,7 @@ fn spec(arguments: &GuestArgs) -> GuestSpec {
             fs,
             size_mib: arguments.disk.unwrap_or(DISK_MIB),
         }),
+        root: arguments.root.clone(),
         kernel_args: arguments.kernel_arg.clone(),
         modules: arguments.module.clone(),
     }

@@ -19,7 +19,7 @@ use crate::{
     image::{Content, busybox},
     kernel,
     kernels::Kernels,
-    plan::{PlannedKernel, plan},
+    plan::{PlannedGuest, PlannedKernel, plan},
     progress::Progress,
     qemu::version,
     report::{RunResult, SCHEMA},
@@ -47,7 +47,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
             .iter()
             .map(|planned| KernelSlot::new(&planned.name, kernels, arguments.accel.modules.clone()))
             .collect(),
-        content: content(arguments, &scenarios)?,
+        content: content(arguments, &scenarios, &guests)?,
         accel: arguments.accel.accel,
         jobs_count: arguments.jobs.map_or_else(
             || thread::available_parallelism().map_or(1, usize::from),
@@ -137,14 +137,18 @@ fn planned_kernels(names: &[String], kernels: &Kernels) -> Result<Vec<PlannedKer
     Ok(planned)
 }
 
-fn content(arguments: &RunArgs, scenarios: &Scenarios) -> Result<Content> {
-    let programs = scenarios.programs(&guest::bin_dir(&arguments.accel)?)?;
+fn content(arguments: &RunArgs, scenarios: &Scenarios, guests: &[PlannedGuest]) -> Result<Content> {
+    let directory = guest::bin_dir(&arguments.accel)?;
+    let programs = scenarios.programs(&directory)?;
+    let planned = guests.iter().flat_map(|guest| &guest.scenarios);
+    let copies = Scenarios::files(planned, &directory)?;
     let has_busybox = scenarios.guest.has_busybox;
     if has_busybox {
         busybox::find(&env::var("PATH").unwrap_or_default())?;
     }
     Ok(Content {
         programs,
+        copies,
         has_busybox,
         ..Content::default()
     })

@@ -27,6 +27,8 @@ use crate::protocol::{
 
 /// Where programs are looked up.
 pub const PROGRAMS: &str = "/bin";
+/// The same beside an init of its own, whose programs come first.
+pub const PROGRAMS_BESIDE_INIT: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/vmtest/bin";
 /// Shells give these for a program that isn't there and one that can't be started.
 const NOT_FOUND: i32 = 127;
 const NOT_STARTED: i32 = 126;
@@ -43,7 +45,9 @@ pub fn run(channel: &Arc<Channel>, index: usize, command: &GuestCommand, job: &J
     let (code, signal, is_timed_out) = match end {
         Ok((pid, readers)) => {
             let (status, is_timed_out) = wait(pid, Duration::from_millis(command.time_limit_ms));
-            kill_the_rest();
+            if !job.has_own_init {
+                kill_the_rest();
+            }
             for reader in readers {
                 let _ = reader.join();
             }
@@ -92,7 +96,7 @@ fn start(
     process
         .args(arguments)
         .env_clear()
-        .env("PATH", PROGRAMS)
+        .env("PATH", programs(job))
         .env("HOME", "/root")
         .env("VMTEST_SCENARIO", &command.scenario)
         .env("VMTEST_OUT", &out_dir)
@@ -102,7 +106,9 @@ fn start(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if job.disk_fs.is_some() {
+    if job.has_own_init {
+        process.env("VMTEST_DISK", "/");
+    } else if job.disk_fs.is_some() {
         process.env("VMTEST_DISK", DISK_PATH);
     }
     let mut child = with_child_signal(&mut process).spawn()?;
@@ -113,6 +119,14 @@ fn start(
         forward(channel, Stream::Stderr, stderr),
     ];
     Ok((Pid::from_raw(child.id().cast_signed()), readers))
+}
+
+fn programs(job: &Job) -> &'static str {
+    if job.has_own_init {
+        PROGRAMS_BESIDE_INIT
+    } else {
+        PROGRAMS
+    }
 }
 
 fn forward(

@@ -6,6 +6,7 @@
 mod channel;
 mod command;
 mod files;
+mod handover;
 mod kmsg;
 mod modules;
 mod mounts;
@@ -40,19 +41,19 @@ pub fn is_init() -> bool {
 /// Runs the job and powers the guest off.
 pub fn main() -> ! {
     setup::block_child_signal();
-    setup::set_path();
-    let unmounted = mounts::mount_all();
+    setup::set_path(command::PROGRAMS);
+    let mut unmounted = mounts::mount_all();
     match Channel::open() {
         Ok(channel) => {
             let channel = Arc::new(channel);
+            let broken = unmounted.broken.take();
+            let job = broken
+                .map_or(Ok(()), Err)
+                .and_then(|()| prepare(&mut unmounted.troubles));
             for trouble in unmounted.troubles {
                 channel.send(&Message::Trouble(trouble));
             }
-            if let Err(broken) = unmounted
-                .broken
-                .map_or(Ok(()), Err)
-                .and_then(|()| run(&channel))
-            {
+            if let Err(broken) = job.and_then(|job| run(&channel, &job)) {
                 channel.send(&Message::Broken(broken.to_string()));
             }
             channel.finish();
@@ -67,20 +68,32 @@ pub fn main() -> ! {
     }
 }
 
-fn run(channel: &Arc<Channel>) -> Result<(), Broken> {
+/// Reads the job. With an init of its own the guest gets it here, before the first thread.
+fn prepare(troubles: &mut Vec<String>) -> Result<Job, Broken> {
+    let job = setup::read_job()?;
+    if job.has_own_init {
+        disk(&job, |trouble| troubles.push(trouble))?;
+        handover::to_own_init()?;
+        setup::set_path(command::PROGRAMS_BESIDE_INIT);
+    }
+    Ok(job)
+}
+
+fn disk(job: &Job, trouble: impl FnMut(String)) -> Result<(), Broken> {
+    modules::load(&job.modules).into_iter().for_each(trouble);
+    job.disk_fs.as_deref().map_or(Ok(()), mounts::mount_disk)
+}
+
+fn run(channel: &Arc<Channel>, job: &Job) -> Result<(), Broken> {
     channel.send(&Message::Hello(setup::hello()?));
     setup::start_heartbeat(channel);
-    let job = setup::read_job()?;
     setup::raise_limits();
     let kernel_log = Arc::new(KernelLog::open(channel)?);
     kernel_log.start();
-    for trouble in modules::load(&job.modules) {
-        channel.send(&Message::Trouble(trouble));
+    if !job.has_own_init {
+        disk(job, |trouble| channel.send(&Message::Trouble(trouble)))?;
     }
-    if let Some(fs) = &job.disk_fs {
-        mounts::mount_disk(fs)?;
-    }
-    work(channel, &kernel_log, &job)?;
+    work(channel, &kernel_log, job)?;
     kernel_log.send_all();
     Ok(())
 }

@@ -10,7 +10,7 @@ use nix::sys::{
     utsname::uname,
 };
 
-use super::{Broken, channel::Channel, command::PROGRAMS};
+use super::{Broken, channel::Channel};
 use crate::protocol::{Hello, JOB_PATH, Job, Message};
 
 /// Guest time between two signs of life.
@@ -38,9 +38,9 @@ pub fn with_child_signal(process: &mut Command) -> &mut Command {
 }
 
 /// Starting a program looks it up in this process's own path; the kernel gives PID 1 none.
-pub fn set_path() {
+pub fn set_path(programs: &str) {
     // SAFETY: called before the first thread is started.
-    unsafe { std::env::set_var("PATH", PROGRAMS) };
+    unsafe { std::env::set_var("PATH", programs) };
 }
 
 /// Who this guest is.

@@ -11,7 +11,7 @@ use std::{
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 /// Signs every Debian suite; machines whose sources name it need not have it among apt's general
 /// keys.
-const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Why apt can't serve.
 #[derive(Debug, thiserror::Error)]

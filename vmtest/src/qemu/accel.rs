@@ -140,6 +140,7 @@ fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String>
         cpus_count: 2,
         memory_mib: 512,
         disk: None,
+        root: None,
         kernel_args: Vec::new(),
         modules: Vec::new(),
     };

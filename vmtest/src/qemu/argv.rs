@@ -196,10 +196,24 @@ pub fn results(socket: RawFd) -> Vec<OsString> {
     ])
 }
 
+/// What becomes of a disk's image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// It is the guest's own.
+    Own,
+    /// It stays as it is: what the guest writes goes to a file of QEMU's that ends with it.
+    Scratch,
+}
+
 /// An NVMe disk: its driver is built into Debian's cloud kernels, virtio's is not.
 #[must_use]
-pub fn disk(image: &Path) -> Vec<OsString> {
-    let drive = with_path("file=", image, ",if=none,id=disk,format=raw,cache=unsafe");
+pub fn disk(image: &Path, disk: Disk) -> Vec<OsString> {
+    let snapshot = match disk {
+        Disk::Own => "",
+        Disk::Scratch => ",snapshot=on",
+    };
+    let options = format!(",if=none,id=disk,format=raw,cache=unsafe{snapshot}");
+    let drive = with_path("file=", image, &options);
     vec![
         "-drive".into(),
         drive,
@@ -257,9 +271,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_scratch_disk_leaves_its_image_alone() {
+        let line = |kind| joined(&disk(Path::new("/a"), kind));
+        assert!(line(Disk::Scratch).contains(",snapshot=on"));
+        assert!(!line(Disk::Own).contains("snapshot"));
+    }
+
+    #[test]
     fn a_comma_in_a_path_is_no_option() {
-        assert_eq!(joined(&disk(Path::new("/a,b")))[..12], *"-drive file=");
-        assert!(joined(&disk(Path::new("/a,b"))).contains("file=/a,,b,if=none"));
+        let line = joined(&disk(Path::new("/a,b"), Disk::Own));
+        assert_eq!(line[..12], *"-drive file=");
+        assert!(line.contains("file=/a,,b,if=none"));
         assert!(joined(&console(Console::File(Path::new("/x,y")))).contains("path=/x,,y"));
     }
 }

@@ -148,11 +148,17 @@ fn boot_once(
         return scenarios.len();
     }
     let spec = scenarios[0].guest();
+    let mut content = runner.content.clone();
+    let wanted = |path: &str| {
+        let names = scenarios.iter().flat_map(|scenario| &scenario.files);
+        names.into_iter().any(|name| path[1..] == **name)
+    };
+    content.copies.retain(|(_, path)| wanted(path));
     let request = vm::Request {
         kernel,
         spec: &spec,
         accelerator: chosen.accelerator,
-        content: &runner.content,
+        content: &content,
         job: job(scenarios),
         console: directory.join("console.log"),
         boot_limit: None,

@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod end;
 pub mod limits;
+pub mod root;
 mod run;
 
 use std::{path::PathBuf, time::Duration};
@@ -37,6 +38,8 @@ pub struct GuestSpec {
     pub memory_mib: u32,
     /// Its disk, mounted on `/mnt/disk`.
     pub disk: Option<DiskSpec>,
+    /// Instead of a disk of its own: the Debian suite whose root it gets, with systemd as PID 1.
+    pub root: Option<String>,
     /// More words for the kernel's command line.
     pub kernel_args: Vec<String>,
     /// Kernel modules beside those that the disk needs, by name.
@@ -71,6 +74,9 @@ pub enum VmError {
     /// Its disk can't be made.
     #[error(transparent)]
     Disk(#[from] disk::DiskError),
+    /// Its root can't be made.
+    #[error(transparent)]
+    Root(#[from] root::RootError),
     /// A file of the run can't be written, or QEMU can't be started.
     #[error("{what}: {error}")]
     Io {

@@ -19,12 +19,13 @@ use super::{
     End, Request, VmError, disk,
     end::{Evidence, decide},
     limits::{Limits, Overrun, Stage, overrun},
+    root,
 };
 use crate::{
     image::initramfs,
     protocol::{Job, Message},
     qemu::{
-        argv::{self, Console},
+        argv::{self, Console, Disk},
         process::Qemu,
     },
 };
@@ -56,21 +57,23 @@ pub fn run(
         .map_err(io("private directory of the run"))?;
     let initramfs = directory.path().join("initramfs.cpio");
     let job = Job {
-        disk_fs: request
-            .spec
-            .disk
-            .as_ref()
-            .map(|disk| disk.fs.name().to_owned()),
+        disk_fs: disk_fs(request),
+        has_own_init: request.spec.root.is_some(),
         mode: request.spec.mode.name().to_owned(),
         modules: request.spec.modules.clone(),
         ..request.job.clone()
     };
     let image = initramfs::build(request.content, job, request.kernel.modules_dir.as_deref())?;
     fs::write(&initramfs, image).map_err(io("write the guest's image"))?;
-    let disk_image = directory.path().join("disk.img");
-    if let Some(spec) = &request.spec.disk {
-        disk::make(&disk_image, spec.fs, spec.size_mib)?;
-    }
+    let disk = if let Some(suite) = &request.spec.root {
+        Some(argv::disk(&root::image(suite)?, Disk::Scratch))
+    } else if let Some(spec) = &request.spec.disk {
+        let image = directory.path().join("disk.img");
+        disk::make(&image, spec.fs, spec.size_mib)?;
+        Some(argv::disk(&image, Disk::Own))
+    } else {
+        None
+    };
     let is_shell = request.job.shell.is_some();
     let console = if is_shell {
         Console::Terminal
@@ -85,22 +88,31 @@ pub fn run(
     ));
     arguments.extend(argv::memory(request.spec.memory_mib));
     let clock_words = argv::clock_words(request.accelerator, request.spec.mode);
+    let mut kernel_args = request.spec.kernel_args.clone();
+    if request.spec.root.is_some() {
+        kernel_args.push(root::NO_LOGIN.to_owned());
+    }
     arguments.extend(argv::kernel(
         &request.kernel.vmlinuz,
         &initramfs,
         clock_words,
-        &request.spec.kernel_args,
+        &kernel_args,
     ));
     arguments.extend(argv::console(console));
-    if request.spec.disk.is_some() {
-        arguments.extend(argv::disk(&disk_image));
-    }
+    arguments.extend(disk.into_iter().flatten());
     log::debug!("qemu: {arguments:?}");
     let messages = directory.path().join("qemu.log");
     let (qemu, socket) = Qemu::start(&arguments, &messages, is_shell).map_err(io("start QEMU"))?;
     let mut listener = Listener::new(request, qemu);
     listener.listen(&read_in_thread(socket), is_interrupted, &mut sink);
     Ok(listener.end(&request.console, &messages))
+}
+
+/// A root is ext2, which its driver mounts too.
+fn disk_fs(request: &Request) -> Option<String> {
+    let own = request.spec.disk.as_ref().map(|disk| disk.fs);
+    let root = request.spec.root.as_ref().map(|_| disk::FileSystem::Ext4);
+    own.or(root).map(|fs| fs.name().to_owned())
 }
 
 /// The socket's bytes as they come; the channel's end is the socket's.

@@ -30,12 +30,15 @@ mod origin_hostile;
 mod origin_short;
 mod other_lock;
 mod overflow;
+mod package;
+mod package_life;
 mod paths;
 mod producers;
 mod quiet;
 mod release;
 mod removal;
 mod running;
+mod sandbox;
 mod scrape;
 mod self_budget;
 mod service;
@@ -44,6 +47,7 @@ mod soft_lockup;
 mod stall;
 mod state_dir;
 mod storm;
+mod systemd;
 mod trace;
 mod tracefs;
 mod truth;
@@ -106,6 +110,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("container", origin_container::scenario),
     ("metrics", metrics::scenario),
     ("service", service::scenario),
+    ("package", package::scenario),
     ("state-dir", state_dir::scenario),
     ("two-instances", two_instances::scenario),
     ("clock-stepped", clock_stepped::scenario),

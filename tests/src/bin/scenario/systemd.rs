@@ -1,0 +1,84 @@
+//! A guest with systemd: its programs as an administrator calls them.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// How long a start is waited for: the unit has half a CPU, and under emulation needs many seconds of it.
+pub const START_PATIENCE: Duration = Duration::from_secs(180);
+
+/// Runs a program to its end, whatever that is.
+pub fn output<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> anyhow::Result<Output> {
+    Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| program.to_owned())
+}
+
+/// Runs a program that must succeed; what it printed, without the space around it.
+pub fn call<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> anyhow::Result<String> {
+    let output = output(program, arguments)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(
+        output.status.success(),
+        "{program}: {}, {printed}{said}",
+        output.status
+    );
+    Ok(printed.trim().to_owned())
+}
+
+/// What `systemctl` prints, also where it fails to say "no".
+pub fn says(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = output("systemctl", arguments)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A property of a unit.
+pub fn property(unit: &str, name: &str) -> anyhow::Result<String> {
+    call("systemctl", &["show", "--value", "--property", name, unit])
+}
+
+/// Waits until something is so.
+pub fn wait_until(
+    what: &str,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !is_so()? {
+        let seconds = START_PATIENCE.as_secs();
+        anyhow::ensure!(
+            start.elapsed() < START_PATIENCE,
+            "{what}: not in {seconds} s"
+        );
+        // Each look starts a program.
+        thread::sleep(Duration::from_millis(300));
+    }
+    Ok(())
+}
+
+/// Entries of the journal that match.
+pub fn journal(matches: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let arguments = [&["--no-pager", "--quiet", "--output", "json"], matches].concat();
+    let text = call("journalctl", &arguments)?;
+    text.lines()
+        .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+        .collect()
+}
+
+/// A line of `/proc/PID/status`.
+pub fn status(pid: u32, name: &str) -> anyhow::Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.map(|rest| rest.trim_start_matches(':').trim().to_owned())
+        .with_context(|| format!("no {name} in {status}"))
+}
