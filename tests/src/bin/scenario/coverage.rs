@@ -168,6 +168,9 @@ struct Steps<'a> {
     fs_name: &'a str,
     key: Key,
     before: Counts,
+    /// Kept open: a directory of overlayfs that drop_caches took with it comes back under another inode
+    /// number.
+    _dir: fs::File,
 }
 
 impl<'a> Steps<'a> {
@@ -183,6 +186,7 @@ impl<'a> Steps<'a> {
                 ino: meta.st_ino,
             },
             before: Counts::default(),
+            _dir: fs::File::open(dir)?,
         };
         steps.before = steps.counts()?;
         Ok(steps)
