@@ -89,3 +89,76 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::{GuestResult, sample},
+        shard::Shard,
+    };
+
+    /// A shard's directory with one guest of one kernel.
+    fn shard(index: usize, kernel: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut part = sample::run();
+        part.shard = Some(Shard { index, count: 2 });
+        part.scenarios.retain(|one| one.kernel == kernel);
+        part.guests.push(GuestResult {
+            kernel: kernel.into(),
+            release: None,
+            name: "shared".into(),
+            end: "exited".into(),
+            boot_ms: None,
+            duration_ms: 1,
+            boot_reports: Vec::new(),
+        });
+        part.conclude();
+        part.write(dir.path()).expect("written");
+        let guest = dir.path().join(kernel).join("shared");
+        fs::create_dir_all(&guest).expect("made");
+        fs::write(guest.join("console.log"), kernel).expect("written");
+        dir
+    }
+
+    fn merge(shards: &[&Path], out: &Path) -> Result<i32> {
+        run(&MergeArgs {
+            shards: shards.iter().map(|path| path.to_path_buf()).collect(),
+            out: out.to_owned(),
+        })
+    }
+
+    #[test]
+    fn files_and_verdicts_of_all_shards_are_there() {
+        let (one, two) = (shard(1, "6.1"), shard(2, "7.3"));
+        let out = tempfile::tempdir().expect("a directory");
+        let code = merge(&[two.path(), one.path()], out.path()).expect("a whole");
+        assert_eq!(code, 1, "two of the sample's scenarios did not pass");
+        for kernel in ["6.1", "7.3"] {
+            let log = out.path().join(kernel).join("shared/console.log");
+            assert_eq!(fs::read_to_string(log).expect("copied"), kernel);
+        }
+        let whole = read(out.path()).expect("results");
+        assert_eq!((whole.shard, whole.guests.len()), (None, 2));
+        assert!(out.path().join("junit.xml").exists());
+    }
+
+    #[test]
+    fn mistakes_name_the_directory() {
+        let one = shard(1, "6.1");
+        let out = tempfile::tempdir().expect("a directory");
+        let said = |shards: &[&Path], out: &Path| {
+            format!("{:#}", merge(shards, out).expect_err("a mistake"))
+        };
+        assert_eq!(said(&[one.path()], out.path()), "missing: shard 2/2");
+        let nowhere = Path::new("/nowhere");
+        assert!(said(&[nowhere], out.path()).starts_with("/nowhere/results.json: "));
+        let two = shard(2, "7.3");
+        let said = said(&[one.path(), two.path()], two.path());
+        assert!(said.ends_with("--out is one of the shards"), "{said}");
+        assert!(two.path().join("7.3/shared/console.log").exists());
+        fs::write(out.path().join("results.json"), "{}").expect("written");
+        let error = format!("{:#}", read(out.path()).expect_err("no results"));
+        assert!(error.contains("no results of vmtest"), "{error}");
+    }
+}
