@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     qemu::{accel::Choice, argv::Mode},
+    shard::Shard,
     vm::disk::FileSystem,
 };
 
@@ -34,6 +35,8 @@ pub enum Command {
     /// Run scenarios on kernels. Exits 0 when all passed, 1 when one did not, 2 when nothing could
     /// be run.
     Run(RunArgs),
+    /// Put the results of all shards of a run together. Exits as the whole run would have.
+    Merge(MergeArgs),
     /// Run one program of this host in a guest and exit with its exit code (125: the guest failed,
     /// not the program).
     ///
@@ -110,13 +113,17 @@ pub struct AccelArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A kernel: a name from the list, a vmlinuz or a .deb; may be repeated [default: all of the
-    /// list].
-    #[arg(long, value_name = "NAME|PATH")]
+    /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz or a .deb;
+    /// may be repeated [default: all of the list].
+    #[arg(long, value_name = "NAME|TAG|GLOB|PATH")]
     pub kernel: Vec<String>,
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
+    /// Run only the i-th of n parts that take about equally long; `vmtest merge` puts the results
+    /// together.
+    #[arg(long, value_name = "i/n")]
+    pub shard: Option<Shard>,
     /// How many guests run at once [default: the number of CPUs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -130,6 +137,17 @@ pub struct RunArgs {
     /// Accelerator and files.
     #[command(flatten)]
     pub accel: AccelArgs,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The directories that the shards wrote (`run --out`).
+    #[arg(required = true, value_name = "DIR")]
+    pub shards: Vec<PathBuf>,
+    /// Where the whole goes, with copies of all that the shards left.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
 }
 
 /// The guest of `exec` and `shell`.

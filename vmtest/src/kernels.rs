@@ -93,12 +93,14 @@ pub enum ManifestError {
         reason: String,
     },
     /// No kernel has that name.
-    #[error("kernel {name}: not in the manifest (it has: {known})")]
+    #[error("kernel {name}: not in the manifest (it has: {known}; tags: {tags})")]
     Unknown {
         /// The name.
         name: String,
         /// The names that are there.
         known: String,
+        /// The tags that are there.
+        tags: String,
     },
     /// The embedded manifest can't be updated in place.
     #[error(
@@ -194,15 +196,20 @@ impl Kernels {
         self.entries
             .iter()
             .find(|entry| entry.name == name)
-            .ok_or_else(|| ManifestError::Unknown {
-                name: name.to_owned(),
-                known: self
-                    .entries
-                    .iter()
-                    .map(|entry| entry.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            })
+            .ok_or_else(|| self.unknown(name))
+    }
+
+    /// That something is no kernel here, with all that is.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> ManifestError {
+        let names: Vec<_> = self.entries.iter().map(|one| one.name.as_str()).collect();
+        let tags: BTreeSet<_> = self.entries.iter().flat_map(|one| &one.tags).collect();
+        let tags: Vec<_> = tags.into_iter().map(String::as_str).collect();
+        ManifestError::Unknown {
+            name: name.to_owned(),
+            known: names.join(" "),
+            tags: tags.join(" "),
+        }
     }
 
     /// What is pinned for the kernel of this name.

@@ -5,6 +5,7 @@
 //! and `protocol` what the two say to each other.
 
 pub mod artifacts;
+pub mod choose;
 pub mod cli;
 pub mod commands;
 pub mod guest;
@@ -22,6 +23,7 @@ pub mod qemu;
 pub mod report;
 pub mod runner;
 pub mod scenarios;
+pub mod shard;
 pub mod signals;
 pub mod size;
 pub mod vm;

@@ -45,6 +45,7 @@ fn run(cli: &Cli) -> Result<i32> {
         Command::List(arguments) => commands::list::run(arguments, &kernels),
         Command::Fetch(arguments) => commands::fetch::run(arguments, kernels),
         Command::Run(arguments) => commands::run::run(arguments, &kernels, &is_interrupted),
+        Command::Merge(arguments) => commands::merge::run(arguments),
         Command::Exec(arguments) => commands::exec::run(arguments, &kernels, &is_interrupted),
         Command::Shell(arguments) => commands::shell::run(arguments, &kernels, &is_interrupted),
     }

@@ -1,5 +1,7 @@
 //! Which scenarios run in which guests: a pure function of kernels and scenarios.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::scenarios::Scenario;
 
 /// A kernel as the plan needs it.
@@ -58,6 +60,23 @@ pub fn plan(kernels: &[PlannedKernel], scenarios: &[Scenario]) -> Vec<PlannedGue
     guests
 }
 
+/// What tells one plan from another: 12 hexadecimal digits of the SHA-256 of its kernels, guests and scenarios.
+#[must_use]
+pub fn digest(kernels: &[PlannedKernel], guests: &[PlannedGuest]) -> String {
+    let mut hash = Sha256::new();
+    for guest in guests {
+        let kernel = &kernels[guest.kernel].name;
+        hash.update(format!("{kernel}\n{}\n", guest.name));
+        for scenario in &guest.scenarios {
+            hash.update(format!("{}\0", scenario.name));
+        }
+    }
+    let digits = hash.finalize().iter().fold(String::new(), |digits, byte| {
+        digits + &format!("{byte:02x}")
+    });
+    digits[..12].to_owned()
+}
+
 fn shared_name(guests: &[PlannedGuest]) -> String {
     let count = guests
         .iter()
@@ -70,7 +89,9 @@ fn shared_name(guests: &[PlannedGuest]) -> String {
     }
 }
 
-fn weight(guest: &PlannedGuest) -> u64 {
+/// How long a guest may take, in the host's time: to compare with others.
+#[must_use]
+pub fn weight(guest: &PlannedGuest) -> u64 {
     guest
         .scenarios
         .iter()

@@ -15,11 +15,11 @@ use anyhow::{Context, Result, bail};
 
 use super::{COULD_NOT_RUN, INTERRUPTED, guest};
 use crate::{
+    choose,
     cli::RunArgs,
     image::{Content, busybox},
-    kernel,
     kernels::Kernels,
-    plan::{PlannedGuest, PlannedKernel, plan},
+    plan::{PlannedGuest, digest, plan},
     progress::Progress,
     qemu::version,
     report::{RunResult, SCHEMA},
@@ -37,10 +37,17 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
     let qemu_version = version::probe()?;
     let scenarios = Scenarios::load(arguments.accel.scenarios.as_deref())?;
     let chosen = scenarios.choose(&arguments.scenario)?;
-    let planned_kernels = planned_kernels(&arguments.kernel, kernels)?;
-    let guests = plan(&planned_kernels, &chosen);
+    let planned_kernels = choose::kernels(&arguments.kernel, kernels)?;
+    let mut guests = plan(&planned_kernels, &chosen);
     if guests.is_empty() {
         bail!("nothing to run: none of these scenarios runs on any of these kernels");
+    }
+    let plan_digest = digest(&planned_kernels, &guests);
+    if let Some(shard) = arguments.shard {
+        guests = shard.part(guests);
+        if guests.is_empty() {
+            bail!("--shard {shard}: nothing to run: there are fewer guests than shards");
+        }
     }
     let runner = Runner {
         kernels: planned_kernels
@@ -68,11 +75,13 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut result = RunResult {
-        schema: SCHEMA,
+        schema: SCHEMA.to_owned(),
         started_at,
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         qemu_version,
         jobs_count,
+        shard: arguments.shard,
+        plan_digest,
         is_interrupted: is_interrupted.load(Ordering::Relaxed),
         passed_count: 0,
         failed_count: 0,
@@ -100,41 +109,6 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         .write(&arguments.out)
         .map_err(|(path, error)| anyhow::anyhow!("{}: {error}", path.display()))?;
     Ok(conclude(&result, &arguments.out))
-}
-
-fn planned_kernels(names: &[String], kernels: &Kernels) -> Result<Vec<PlannedKernel>> {
-    if names.is_empty() {
-        let all = kernels.entries.iter();
-        return Ok(all
-            .map(|entry| PlannedKernel {
-                name: entry.name.clone(),
-                tags: entry.tags.clone(),
-            })
-            .collect());
-    }
-    let mut planned: Vec<PlannedKernel> = Vec::new();
-    for name in names {
-        let tags = if kernel::is_path(name) || name == "host" {
-            Vec::new()
-        } else {
-            kernels.get(name)?.tags.clone()
-        };
-        if kernel::is_path(name) && !Path::new(name).exists() {
-            bail!("kernel {name}: no such file");
-        }
-        let label = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-        if planned
-            .iter()
-            .any(|other| label(&other.name) == label(name))
-        {
-            bail!("kernel {name}: given twice, or two files of one name");
-        }
-        planned.push(PlannedKernel {
-            name: name.clone(),
-            tags,
-        });
-    }
-    Ok(planned)
 }
 
 fn content(arguments: &RunArgs, scenarios: &Scenarios, guests: &[PlannedGuest]) -> Result<Content> {
@@ -166,7 +140,8 @@ fn prepare_out(runner: &Runner) -> Result<()> {
     Ok(())
 }
 
-fn conclude(result: &RunResult, out: &Path) -> i32 {
+/// Says how it went; returns the exit code.
+pub(super) fn conclude(result: &RunResult, out: &Path) -> i32 {
     println!("results: {}", out.join("summary.md").display());
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");

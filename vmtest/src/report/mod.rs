@@ -1,6 +1,7 @@
 //! The results of a run, and the files made of them: `results.json`, `junit.xml`, `summary.md`.
 
 mod junit;
+mod merge;
 mod summary;
 
 use std::{
@@ -9,19 +10,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     kernel_log::Report,
     outcome::{Check, Outcome},
     qemu::argv::{Accelerator, Mode},
+    shard::Shard,
 };
+
+pub use merge::merge;
 
 /// The schema of `results.json`.
 pub const SCHEMA: &str = "vmtest/1";
 
 /// One scenario on one kernel.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScenarioResult {
     /// The kernel's name.
     pub kernel: String,
@@ -58,7 +62,7 @@ pub struct ScenarioResult {
 }
 
 /// How a scenario ended before it was repeated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstFailure {
     /// Anything but passed.
     pub outcome: Outcome,
@@ -79,7 +83,7 @@ impl ScenarioResult {
 }
 
 /// One boot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GuestResult {
     /// The kernel's name.
     pub kernel: String,
@@ -98,10 +102,10 @@ pub struct GuestResult {
 }
 
 /// A whole run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunResult {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: String,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// Host time that it took.
@@ -110,6 +114,10 @@ pub struct RunResult {
     pub qemu_version: String,
     /// Guests at once.
     pub jobs_count: usize,
+    /// Which part of the plan this is; null for the whole.
+    pub shard: Option<Shard>,
+    /// What tells one plan from another: shards of different ones are no whole.
+    pub plan_digest: String,
     /// Whether the user stopped it; what was not run is not listed.
     pub is_interrupted: bool,
     /// How many passed.
@@ -247,11 +255,13 @@ pub(crate) mod sample {
             gone.accelerator,
         ) = (true, None, None, None, None);
         let mut run = RunResult {
-            schema: SCHEMA,
+            schema: SCHEMA.to_owned(),
             started_at: "2026-11-23T04:00:00Z".into(),
             duration_ms: 61_500,
             qemu_version: "10.0.2".into(),
             jobs_count: 2,
+            shard: None,
+            plan_digest: "6b86b273ff34".into(),
             is_interrupted: false,
             passed_count: 0,
             failed_count: 0,

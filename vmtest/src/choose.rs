@@ -1,0 +1,125 @@
+//! Which kernels a user means: names, globs and tags of the manifest, files.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    kernel,
+    kernels::{KernelEntry, Kernels, ManifestError},
+    plan::PlannedKernel,
+};
+
+/// All kernels that are meant, in the order given, those of a glob or tag in the manifest's.
+///
+/// # Errors
+/// When something means no kernel, a file is not there, or one kernel is named twice.
+pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel>> {
+    if words.is_empty() {
+        return Ok(manifest.entries.iter().map(planned).collect());
+    }
+    let mut chosen: Vec<PlannedKernel> = Vec::new();
+    for word in words {
+        let found = if kernel::is_path(word) || word == "host" {
+            if kernel::is_path(word) && !Path::new(word).exists() {
+                bail!("kernel {word}: no such file");
+            }
+            let tags = Vec::new();
+            vec![PlannedKernel {
+                name: word.clone(),
+                tags,
+            }]
+        } else {
+            meant(word, manifest)?.into_iter().map(planned).collect()
+        };
+        let is_named = found.iter().any(|kernel| kernel.name == *word);
+        for kernel in found {
+            let is_there = chosen
+                .iter()
+                .any(|other| label(&other.name) == label(&kernel.name));
+            // Globs and tags may overlap.
+            if is_there && is_named {
+                bail!("kernel {word}: given twice, or two files of one name");
+            }
+            if !is_there {
+                chosen.push(kernel);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+fn label(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn planned(entry: &KernelEntry) -> PlannedKernel {
+    PlannedKernel {
+        name: entry.name.clone(),
+        tags: entry.tags.clone(),
+    }
+}
+
+/// The entry of this name, or those with this tag, or those whose names the glob matches.
+fn meant<'a>(word: &str, manifest: &'a Kernels) -> Result<Vec<&'a KernelEntry>, ManifestError> {
+    if let Ok(entry) = manifest.get(word) {
+        return Ok(vec![entry]);
+    }
+    let pattern = glob::Pattern::new(word).ok();
+    let is_meant = |entry: &&KernelEntry| {
+        entry.tags.iter().any(|tag| tag == word)
+            || pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.matches(&entry.name))
+    };
+    let found: Vec<_> = manifest.entries.iter().filter(is_meant).collect();
+    if found.is_empty() {
+        return Err(manifest.unknown(word));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Result<Vec<String>, String> {
+        let manifest = Kernels::load(None).expect("the built-in manifest");
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        kernels(&words, &manifest)
+            .map(|kernels| kernels.into_iter().map(|kernel| kernel.name).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    fn chosen(words: &[&str]) -> Vec<String> {
+        names(words).expect("kernels")
+    }
+
+    #[test]
+    fn a_name_a_tag_and_a_glob_mean_kernels() {
+        assert_eq!(chosen(&["6.12"]), ["6.12"], "a name is no prefix");
+        assert_eq!(chosen(&["rt"]), ["6.12-rt", "7.3-rt"]);
+        assert_eq!(chosen(&["6.12*"]), ["6.12", "6.12-generic", "6.12-rt"]);
+        assert_eq!(chosen(&["7.3", "rt"]), ["7.3", "6.12-rt", "7.3-rt"]);
+        assert!(chosen(&[]).len() > 5);
+    }
+
+    #[test]
+    fn what_overlaps_is_taken_once_and_a_name_twice_is_a_mistake() {
+        assert_eq!(chosen(&["*-rt", "rt"]), ["6.12-rt", "7.3-rt"]);
+        let error = names(&["6.1", "6.1"]).expect_err("twice");
+        assert!(error.contains("given twice"), "{error}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_named_with_what_there_is() {
+        for word in ["6.2", "8.*", "[", "colour"] {
+            let error = names(&[word]).expect_err(word);
+            assert!(error.starts_with(&format!("kernel {word}: ")), "{error}");
+            assert!(error.contains("7.3-rt") && error.contains("lts"), "{error}");
+            assert_eq!(error.lines().count(), 1);
+        }
+        let error = names(&["/nowhere/vmlinuz"]).expect_err("no file");
+        assert_eq!(error, "kernel /nowhere/vmlinuz: no such file");
+    }
+}
