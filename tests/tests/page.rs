@@ -2,6 +2,7 @@
 //! `cargo test` leaves these out and says so; `./justw test-host` installs it and runs them.
 
 mod browser;
+mod corpus;
 mod drawn;
 mod evidence;
 

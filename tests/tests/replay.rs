@@ -1,65 +1,15 @@
 //! Every recording of the corpus, made in a guest by a real kernel, judged again on the host.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod corpus;
 
+use std::fs;
+
+use corpus::{corpus, recordings, replay};
 use fslockup::{
-    output::{Format, Printer},
-    pipeline::Pipeline,
+    output::Format,
     plan::{Wishes, plan},
     recording::Reader,
 };
-
-fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
-}
-
-/// Kernel and scenario of each recording, and the file.
-fn recordings() -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    for kernel in fs::read_dir(corpus()).expect("the corpus") {
-        let kernel = kernel.expect("a kernel").path();
-        for file in fs::read_dir(&kernel).expect("a folder") {
-            let file = file.expect("a file").path();
-            if file
-                .extension()
-                .is_some_and(|extension| extension == "recording")
-            {
-                let name = |path: &Path| {
-                    path.file_stem()
-                        .expect("a name")
-                        .to_string_lossy()
-                        .into_owned()
-                };
-                let kernel = kernel
-                    .file_name()
-                    .expect("a name")
-                    .to_string_lossy()
-                    .into_owned();
-                found.push((format!("{kernel} {}", name(&file)), file));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn replay(file: &Path, format: Format) -> String {
-    let bytes = fs::read(file).expect("a recording");
-    let (mut reader, session) = Reader::open(bytes.as_slice()).expect("a recording");
-    let mut output = Vec::new();
-    let mut printer = Printer::start(&mut output, format, &session).expect("printed");
-    let mut pipeline = Pipeline::new(session);
-    while let Some(input) = reader.read().expect("whole") {
-        for finding in pipeline.feed(&input) {
-            printer.print(&finding).expect("printed");
-        }
-    }
-    drop(printer);
-    String::from_utf8(output).expect("text")
-}
 
 #[test]
 fn the_corpus_has_every_kernel_of_the_manifest() {

@@ -1,11 +1,9 @@
 //! Evidence made of the corpus: each recording's lines as a run would have left them, read back and shown.
 
+mod corpus;
 mod evidence;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use evidence::{played, recording};
 use fslockup::{
@@ -13,18 +11,12 @@ use fslockup::{
     output::{history_json, history_text, html, perfetto},
 };
 
+/// The files, of which there are many.
 fn recordings() -> Vec<PathBuf> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let mut found = Vec::new();
-    for kernel in fs::read_dir(corpus).expect("the corpus") {
-        for file in fs::read_dir(kernel.expect("a kernel").path()).expect("a folder") {
-            let file = file.expect("a file").path();
-            if file.extension().is_some_and(|end| end == "recording") {
-                found.push(file);
-            }
-        }
-    }
-    found.sort();
+    let found: Vec<_> = corpus::recordings()
+        .into_iter()
+        .map(|(_, file)| file)
+        .collect();
     assert!(found.len() > 30, "{}", found.len());
     found
 }

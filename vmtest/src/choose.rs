@@ -33,24 +33,20 @@ pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel
             meant(word, manifest)?.into_iter().map(planned).collect()
         };
         let is_named = found.iter().any(|kernel| kernel.name == *word);
-        for kernel in found {
+        for one in found {
             let is_there = chosen
                 .iter()
-                .any(|other| label(&other.name) == label(&kernel.name));
+                .any(|other| kernel::label(&other.name) == kernel::label(&one.name));
             // Globs and tags may overlap.
             if is_there && is_named {
                 bail!("kernel {word}: given twice, or two files of one name");
             }
             if !is_there {
-                chosen.push(kernel);
+                chosen.push(one);
             }
         }
     }
     Ok(chosen)
-}
-
-fn label(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 fn planned(entry: &KernelEntry) -> PlannedKernel {

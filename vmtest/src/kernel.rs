@@ -55,6 +55,12 @@ pub fn is_path(name: &str) -> bool {
     name.contains('/') || has_extension(name, "deb") || has_extension(name, "rpm")
 }
 
+/// What a kernel is called in results and directories: its name, of a file the last part.
+#[must_use]
+pub fn label(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
 fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name)
         .extension()

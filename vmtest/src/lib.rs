@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod choose;
 pub mod cli;
 pub mod commands;
+pub mod digest;
 pub mod guest;
 pub mod image;
 pub mod kernel;

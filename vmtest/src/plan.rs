@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::scenarios::Scenario;
+use crate::{digest::hex, scenarios::Scenario};
 
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +71,7 @@ pub fn digest(kernels: &[PlannedKernel], guests: &[PlannedGuest]) -> String {
             hash.update(format!("{}\0", scenario.name));
         }
     }
-    let digits = hash.finalize().iter().fold(String::new(), |digits, byte| {
-        digits + &format!("{byte:02x}")
-    });
-    digits[..12].to_owned()
+    hex(&hash.finalize()[..6])
 }
 
 fn shared_name(guests: &[PlannedGuest]) -> String {

@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use support::{Running, exec, exec_with, kernel, run, vmtest};
 
@@ -28,12 +28,26 @@ fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
         .output()
         .expect("runs");
     let listed = String::from_utf8(listed.stdout).expect("text");
-    let guests = results["guests"].as_array().expect("an array");
+    // One that never said its first word was booted once more, and is there twice.
+    let guests: Vec<_> = results["guests"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter(|guest| guest["release"].is_string())
+        .collect();
+    let booted: BTreeSet<_> = guests
+        .iter()
+        .map(|guest| guest["kernel"].as_str())
+        .collect();
     let excused = results["excused_kernels"]
         .as_array()
         .expect("an array")
         .len();
-    assert_eq!(guests.len() + excused, listed.lines().count());
+    assert_eq!(
+        booted.len() + excused,
+        listed.lines().count(),
+        "{results:#}"
+    );
     let kernels = vmtest::kernels::Kernels::load(None).expect("built in");
     for guest in guests {
         let (name, release) = (

@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
-    fs,
     io::Cursor,
     path::{Path, PathBuf},
 };
@@ -13,45 +12,29 @@ use fslockup::{
         history::{History, Keep, Now},
         reader,
     },
-    output::{Format, Printer, html},
-    pipeline::Pipeline,
-    recording::Reader,
+    output::{Format, html},
 };
 use serde_json::Value;
+
+use crate::corpus::{corpus, replay};
 
 /// The line of a run that started and never said goodbye.
 const RUN: &str = r#"{"schema":"fslockup/1","type":"run","state":"started","at":"2026-11-23T12:00:00.000Z","host":"guest","kernel":"k","boot_id":"a","fslockup_version":"0","pid":1}"#;
 
 pub fn recording(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(name)
+    corpus().join(name)
 }
 
 /// What `run` prints of a recording, and the history that its lines of walks and incidents are.
 pub fn played(file: &Path) -> (String, String, History) {
-    let mut printed = [Format::Text, Format::Json].map(|format| {
-        let bytes = fs::read(file).expect("a recording");
-        let (mut reader, session) = Reader::open(bytes.as_slice()).expect("a recording");
-        let mut output = Vec::new();
-        let mut printer = Printer::start(&mut output, format, &session).expect("printed");
-        let mut pipeline = Pipeline::new(session);
-        while let Some(input) = reader.read().expect("whole") {
-            for finding in pipeline.feed(&input) {
-                printer.print(&finding).expect("printed");
-            }
-        }
-        drop(printer);
-        String::from_utf8(output).expect("text")
-    });
-    let [text, json] = &mut printed;
+    let [text, json] = [Format::Text, Format::Json].map(|format| replay(file, format));
     let kept: String = json
         .lines()
         .filter(|line| line.contains(r#""type":"walk""#) || line.contains(r#""type":"incident""#))
         .flat_map(|line| [line, "\n"])
         .collect();
     let history = read(&kept);
-    (std::mem::take(text), kept, history)
+    (text, kept, history)
 }
 
 /// What a state directory with these lines of a run says.

@@ -1,13 +1,10 @@
 //! `vmtest merge`: the results of shards become those of the run.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::run::conclude;
+use super::run::{conclude, prepare_out};
 use crate::{
     cli::MergeArgs,
     report::{self, RunResult},
@@ -24,28 +21,22 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         .map(|dir| Ok((dir.display().to_string(), read(dir)?)))
         .collect::<Result<Vec<_>>>()?;
     let whole = report::merge(parts).map_err(anyhow::Error::msg)?;
-    fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     for shard in &arguments.shards {
         if is_same(shard, &arguments.out) {
             bail!("{}: --out is one of the shards", arguments.out.display());
         }
     }
-    for kernel in directories(&whole) {
-        let old = arguments.out.join(kernel);
-        if old.is_dir() {
-            fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
-        }
+    let kernels = directories(&whole);
+    prepare_out(&arguments.out, kernels.iter().copied())?;
+    for kernel in kernels {
         for shard in &arguments.shards {
             let from = shard.join(kernel);
             if from.is_dir() {
-                copy(&from, &old)?;
+                copy(&from, &arguments.out.join(kernel))?;
             }
         }
     }
-    whole
-        .write(&arguments.out)
-        .map_err(|(path, error)| anyhow::anyhow!("{}: {error}", path.display()))?;
-    Ok(conclude(&whole, &arguments.out))
+    conclude(&whole, &arguments.out)
 }
 
 fn read(dir: &Path) -> Result<RunResult> {
@@ -56,7 +47,7 @@ fn read(dir: &Path) -> Result<RunResult> {
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
+    let real = |path: &Path| path.canonicalize().ok();
     real(one).is_some_and(|one| Some(one) == real(other))
 }
 

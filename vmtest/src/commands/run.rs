@@ -18,6 +18,7 @@ use crate::{
     choose,
     cli::RunArgs,
     image::{Content, busybox},
+    kernel,
     kernels::Kernels,
     plan::{PlannedGuest, digest, plan},
     progress::Progress,
@@ -66,7 +67,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         accel_turn: Mutex::default(),
         results: Mutex::default(),
     };
-    prepare_out(&runner)?;
+    prepare_out(&runner.out, runner.kernels.iter().map(KernelSlot::label))?;
     runner.run(&guests);
     runner.repeat_failed(arguments.repeat_failed, &chosen);
     let jobs_count = runner.jobs_count;
@@ -92,7 +93,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
     let kernel_position = |name: &str| {
         planned_kernels
             .iter()
-            .position(|planned| planned.name.rsplit('/').next() == Some(name))
+            .position(|planned| kernel::label(&planned.name) == name)
     };
     let scenario_position = |name: &str| chosen.iter().position(|scenario| scenario.name == name);
     result.scenarios.sort_by_key(|one| {
@@ -105,10 +106,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         .guests
         .sort_by_key(|one| kernel_position(&one.kernel));
     result.conclude();
-    result
-        .write(&arguments.out)
-        .map_err(|(path, error)| anyhow::anyhow!("{}: {error}", path.display()))?;
-    Ok(conclude(&result, &arguments.out))
+    conclude(&result, &arguments.out)
 }
 
 fn content(arguments: &RunArgs, scenarios: &Scenarios, guests: &[PlannedGuest]) -> Result<Content> {
@@ -129,10 +127,10 @@ fn content(arguments: &RunArgs, scenarios: &Scenarios, guests: &[PlannedGuest]) 
 }
 
 /// Makes the output directory; what an earlier run left of the same kernels goes.
-fn prepare_out(runner: &Runner) -> Result<()> {
-    fs::create_dir_all(&runner.out).with_context(|| runner.out.display().to_string())?;
-    for slot in &runner.kernels {
-        let old = runner.out.join(slot.label());
+pub(super) fn prepare_out<'a>(out: &Path, labels: impl Iterator<Item = &'a str>) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    for label in labels {
+        let old = out.join(label);
         if old.is_dir() {
             fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
         }
@@ -140,8 +138,11 @@ fn prepare_out(runner: &Runner) -> Result<()> {
     Ok(())
 }
 
-/// Says how it went; returns the exit code.
-pub(super) fn conclude(result: &RunResult, out: &Path) -> i32 {
+/// Writes the results and says how it went; returns the exit code.
+pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
+    result
+        .write(out)
+        .map_err(|(path, error)| anyhow::anyhow!("{}: {error}", path.display()))?;
     println!("results: {}", out.join("summary.md").display());
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");
@@ -153,7 +154,7 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> i32 {
         println!("interrupted");
     }
     println!("{}", result.verdict_line());
-    match (result.is_interrupted, result.failed_count) {
+    Ok(match (result.is_interrupted, result.failed_count) {
         (true, _) => INTERRUPTED,
         // All that was asked for may go, and has gone: that is no pass.
         (false, 0) if result.passed_count == 0 => {
@@ -162,5 +163,5 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> i32 {
         }
         (false, 0) => 0,
         (false, _) => 1,
-    }
+    })
 }

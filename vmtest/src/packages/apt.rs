@@ -11,7 +11,7 @@ use std::{
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 /// Signs every Debian suite; machines whose sources name it need not have it among apt's general
 /// keys.
-pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Why apt can't serve.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,21 @@ impl Mirrors {
         .as_deref()
         .ok_or(AptError::NoArchive(archive.label()))
     }
+
+    /// The line of sources.list(5) for a suite with these options, signed by Debian's key where this machine
+    /// has it.
+    ///
+    /// # Errors
+    /// When the machine doesn't use the suite's archive.
+    pub fn source_line(&self, suite: &str, options: &str) -> Result<String, AptError> {
+        let base = self.base(Archive::of_suite(suite))?;
+        let keyring = if Path::new(DEBIAN_KEYRING).exists() {
+            format!(" signed-by={DEBIAN_KEYRING}")
+        } else {
+            String::new()
+        };
+        Ok(format!("deb [{options}{keyring}] {base} {suite} main"))
+    }
 }
 
 /// Downloads a file through apt (its proxies and credentials), which also checks the digest.
@@ -172,11 +187,9 @@ impl Lists {
         }
         let mut sources = String::new();
         for suite in suites {
-            sources.push_str(&source_line(
-                mirrors.base(Archive::of_suite(suite))?,
-                suite,
-                Path::new(DEBIAN_KEYRING).exists(),
-            ));
+            // Only the package lists: neither descriptions nor desktop metadata.
+            sources.push_str(&mirrors.source_line(suite, "target=Packages arch=amd64")?);
+            sources.push('\n');
         }
         let path = directory.join("sources.list");
         fs::write(&path, sources).map_err(|error| AptError::Io { path, error })?;
@@ -233,16 +246,6 @@ impl Lists {
     }
 }
 
-fn source_line(base: &str, suite: &str, has_keyring: bool) -> String {
-    let keyring = if has_keyring {
-        format!(" signed-by={DEBIAN_KEYRING}")
-    } else {
-        String::new()
-    };
-    // Only the package lists: neither descriptions nor desktop metadata.
-    format!("deb [target=Packages arch=amd64{keyring}] {base} {suite} main\n")
-}
-
 fn run(program: &str, arguments: &[OsString]) -> Result<Output, AptError> {
     let output = Command::new(program)
         .args(arguments)
@@ -261,12 +264,12 @@ fn run(program: &str, arguments: &[OsString]) -> Result<Output, AptError> {
     })
 }
 
-/// apt's first `E:` line says what happened; the later ones only that something did.
-fn last_words(stderr: &str) -> String {
+/// The first `E:` line of apt and its kind says what happened; the later ones only that something did.
+pub(crate) fn last_words(stderr: &str) -> String {
     let line = stderr
         .lines()
         .find(|line| line.starts_with("E: "))
-        .or_else(|| stderr.lines().last());
+        .or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()));
     line.unwrap_or("failed without a word")
         .trim_start_matches("E: ")
         .to_owned()

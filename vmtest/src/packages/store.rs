@@ -12,7 +12,10 @@ use super::{
     apt::{self, AptError, Archive, Mirrors},
     cache, deb,
 };
-use crate::kernels::{KernelEntry, Kernels, PinnedPackage};
+use crate::{
+    digest::hex,
+    kernels::{KernelEntry, Kernels, PinnedPackage},
+};
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,10 +275,6 @@ fn digest_of(path: &Path) -> Result<String, StoreError> {
         }
         hasher.update(&buffer[..length]);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

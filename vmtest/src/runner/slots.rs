@@ -41,10 +41,10 @@ impl<'a> KernelSlot<'a> {
         }
     }
 
-    /// A name for directories and results: a path's last part.
+    /// A name for directories and results.
     #[must_use]
     pub fn label(&self) -> &str {
-        self.name.rsplit('/').next().unwrap_or(&self.name)
+        kernel::label(&self.name)
     }
 
     /// The kernel; a second caller waits for the first one's download.

@@ -1,6 +1,6 @@
 //! Makes the guest's disk: a sparse file with a fresh file system.
 
-use std::{ffi::OsStr, fs::File, path::Path, process::Command};
+use std::{ffi::OsString, fs::File, path::Path, process::Command};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,13 +95,10 @@ pub enum DiskError {
 pub fn make(image: &Path, fs: FileSystem, size_mib: u64) -> Result<(), DiskError> {
     File::create(image)?.set_len(size_mib << 20)?;
     let (program, package, arguments) = fs.maker();
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    // Users who are not root often lack the directories of these programs.
-    path.push(OsStr::new(":/usr/sbin:/sbin"));
     let output = Command::new(program)
         .args(arguments)
         .arg(image)
-        .env("PATH", path)
+        .env("PATH", administrators_path())
         .output()
         .map_err(|error| DiskError::NoMaker {
             program,
@@ -118,4 +115,11 @@ pub fn make(image: &Path, fs: FileSystem, size_mib: u64) -> Result<(), DiskError
         .unwrap_or("failed without a word")
         .to_owned();
     Err(DiskError::Failed { program, reason })
+}
+
+/// Where programs for disks are looked up: users who are not root often lack their directories.
+pub(super) fn administrators_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }

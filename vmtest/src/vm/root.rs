@@ -8,9 +8,13 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::packages::{
-    apt::{AptError, Archive, DEBIAN_KEYRING, Mirrors},
-    cache,
+use super::disk::administrators_path;
+use crate::{
+    digest::hex,
+    packages::{
+        apt::{AptError, Mirrors, last_words},
+        cache,
+    },
 };
 
 /// What makes it, in a file system without any program of this machine's: `ext2` is made from the
@@ -101,8 +105,7 @@ pub fn image(suite: &str) -> Result<PathBuf, RootError> {
 
 fn file_name(suite: &str) -> String {
     let digest = Sha256::digest(format!("{}\n{SIZE}", RECIPE.join("\n")));
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{suite}-{}.img", &digest[..8])
+    format!("{suite}-{}.img", hex(&digest[..4]))
 }
 
 fn arguments(suite: &str, image: &Path) -> Result<Vec<String>, RootError> {
@@ -111,45 +114,26 @@ fn arguments(suite: &str, image: &Path) -> Result<Vec<String>, RootError> {
         error,
     };
     let mirrors = Mirrors::of_this_machine().map_err(named)?;
-    let base = mirrors.base(Archive::Main).map_err(named)?;
-    let keyring = if Path::new(DEBIAN_KEYRING).exists() {
-        format!(" [signed-by={DEBIAN_KEYRING}]")
-    } else {
-        String::new()
-    };
+    let source = mirrors.source_line(suite, "arch=amd64").map_err(named)?;
     let mut arguments: Vec<_> = RECIPE.map(str::to_owned).to_vec();
-    arguments.extend([
-        suite.to_owned(),
-        image.display().to_string(),
-        format!("deb{keyring} {base} {suite} main"),
-    ]);
+    arguments.extend([suite.to_owned(), image.display().to_string(), source]);
     Ok(arguments)
 }
 
 fn run(suite: &str, program: &'static str, arguments: &[String]) -> Result<(), RootError> {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    // Users who are not root often lack the directories of these programs.
-    path.push(":/usr/sbin:/sbin");
     let output = Command::new(program)
         .args(arguments)
-        .env("PATH", path)
+        .env("PATH", administrators_path())
         .env("LC_ALL", "C")
         .output()
         .map_err(|error| RootError::NotStarted { program, error })?;
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let reason = stderr
-        .lines()
-        .find(|line| line.starts_with("E: "))
-        .or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()))
-        .unwrap_or("failed without a word")
-        .to_owned();
     Err(RootError::Failed {
         suite: suite.to_owned(),
         program,
-        reason,
+        reason: last_words(&String::from_utf8_lossy(&output.stderr)),
     })
 }
 

@@ -61,18 +61,25 @@ pub fn ramfs_dir(count: u64) -> anyhow::Result<PathBuf> {
 }
 
 /// Polls until something is so.
-pub fn wait_until(
+pub fn wait_until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    poll(what, PATIENCE, Duration::from_millis(10), is_so)
+}
+
+/// The same for so long, with this time between two looks.
+pub fn poll(
     what: &str,
+    patience: Duration,
+    pause: Duration,
     mut is_so: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let start = Instant::now();
     while !is_so()? {
         anyhow::ensure!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < patience,
             "{what}: not within {} s",
-            PATIENCE.as_secs()
+            patience.as_secs()
         );
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(pause);
     }
     Ok(())
 }

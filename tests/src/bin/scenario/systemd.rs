@@ -4,12 +4,13 @@ use std::{
     ffi::OsStr,
     fs,
     process::{Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use serde_json::Value;
+
+use crate::kernel;
 
 /// How long a start is waited for: the unit has half a CPU, and under emulation needs many seconds of it.
 pub const START_PATIENCE: Duration = Duration::from_secs(180);
@@ -48,22 +49,9 @@ pub fn property(unit: &str, name: &str) -> anyhow::Result<String> {
     call("systemctl", &["show", "--value", "--property", name, unit])
 }
 
-/// Waits until something is so.
-pub fn wait_until(
-    what: &str,
-    mut is_so: impl FnMut() -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while !is_so()? {
-        let seconds = START_PATIENCE.as_secs();
-        anyhow::ensure!(
-            start.elapsed() < START_PATIENCE,
-            "{what}: not in {seconds} s"
-        );
-        // Each look starts a program.
-        thread::sleep(Duration::from_millis(300));
-    }
-    Ok(())
+/// Waits until something is so. Each look starts a program, so not too often.
+pub fn wait_until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    kernel::poll(what, START_PATIENCE, Duration::from_millis(300), is_so)
 }
 
 /// Entries of the journal that match.
