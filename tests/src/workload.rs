@@ -21,7 +21,16 @@ pub fn flood(dir: &Path, count: u64, seed: u64) -> anyhow::Result<String> {
 /// # Errors
 /// When the program fails.
 pub fn files(dir: &Path, count: u64) -> anyhow::Result<String> {
-    call("files", dir, &["--count", &count.to_string()])
+    more_files(dir, 0, count)
+}
+
+/// Makes `count` more in a directory that has so many; what the program said.
+///
+/// # Errors
+/// When the program fails.
+pub fn more_files(dir: &Path, done_count: u64, count: u64) -> anyhow::Result<String> {
+    let (done_count, count) = (done_count.to_string(), count.to_string());
+    call("files", dir, &["--first", &done_count, "--count", &count])
 }
 
 /// Puts a watch on a directory; the system calls it timed.

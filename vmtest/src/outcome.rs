@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     kernel_log::{Report, ReportKind},
@@ -76,6 +77,9 @@ pub struct Findings {
     /// Its figures, units in their names.
     #[serde(default)]
     pub figures: BTreeMap<String, f64>,
+    /// What it measured that is more than a number; its form is the scenario's.
+    #[serde(default)]
+    pub data: Value,
 }
 
 /// An outcome, and why it isn't `passed`.

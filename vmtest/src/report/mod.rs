@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     kernel_log::Report,
@@ -49,6 +50,9 @@ pub struct ScenarioResult {
     pub checks: Vec<Check>,
     /// What it measured.
     pub figures: BTreeMap<String, f64>,
+    /// What it measured that is more than a number; null when nothing is.
+    #[serde(default)]
+    pub data: Value,
     /// What the kernel reported meanwhile, expected reports too.
     pub kernel_reports: Vec<Report>,
     /// Files it left, below its directory.
@@ -207,6 +211,7 @@ pub(crate) mod sample {
             duration_ms: Some(1234),
             checks: Vec::new(),
             figures: BTreeMap::new(),
+            data: Value::Null,
             kernel_reports: Vec::new(),
             files: Vec::new(),
             directory: Some(format!("{kernel}/shared/{name}").into()),

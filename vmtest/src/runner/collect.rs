@@ -40,6 +40,7 @@ pub(super) fn blank(
         duration_ms: None,
         checks: Vec::new(),
         figures: std::collections::BTreeMap::new(),
+        data: serde_json::Value::Null,
         kernel_reports: Vec::new(),
         files: Vec::new(),
         directory: None,
@@ -279,6 +280,7 @@ impl<'a> Collector<'a> {
             duration_ms,
             checks: findings.checks,
             figures: findings.figures,
+            data: findings.data,
             kernel_reports: current.reports,
             files: current.files.complete().to_vec(),
             directory: current

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use anyhow::Context as _;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::kernel;
 
@@ -19,6 +20,7 @@ struct Check {
 pub struct Checks {
     checks: Vec<Check>,
     figures: BTreeMap<String, f64>,
+    data: Value,
 }
 
 impl Checks {
@@ -51,6 +53,11 @@ impl Checks {
     /// Keeps a number for the report.
     pub fn figure(&mut self, name: impl Into<String>, value: f64) {
         self.figures.insert(name.into(), value);
+    }
+
+    /// Keeps what is more than a number, for comparisons between kernels.
+    pub fn data(&mut self, data: Value) {
+        self.data = data;
     }
 
     /// Writes the result; passes if something was claimed and all of it holds.

@@ -11,6 +11,7 @@ use crate::{
     detector::{Detector, nothing_lost},
     incident::{self, Incident, Waiter},
     kernel,
+    negative_flood::precise,
 };
 
 /// Children that exist: a walk of more than 3 ms in instruction time, and few seconds to make them.
@@ -41,6 +42,7 @@ const WATCHES_COUNT: usize = 3;
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let seen = observe(checks, &dir, &[])?;
+    figures(checks, &seen.incidents);
     for call in &seen.calls {
         let incident = incident::of_call(checks, &seen.incidents, call)?;
         checks.equal("path", incident.walk.path.as_deref(), dir.to_str());
@@ -48,6 +50,22 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         the_call_is_right(checks, incident, call);
     }
     Ok(())
+}
+
+/// What kernels are compared by: how many waited, and how long at most, in walks.
+fn figures(checks: &mut Checks, incidents: &[Incident]) {
+    let of_all = |of_one: fn(&Incident) -> f64| incidents.iter().map(of_one).fold(0.0, f64::max);
+    checks.figure(
+        "waiters_count_max",
+        of_all(|incident| precise(incident.waiters.len() as u64)),
+    );
+    checks.figure(
+        "worst_wait_to_walk_ratio",
+        of_all(|incident| {
+            let worst_ns = incident.waiters.iter().map(|waiter| waiter.wait_ns).max();
+            precise(worst_ns.unwrap_or(0)) / precise(incident.walk.walk_ns)
+        }),
+    );
 }
 
 /// What came out of some walks under contention.

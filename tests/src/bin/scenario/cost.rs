@@ -22,7 +22,7 @@ const RUNS_MAX: usize = 30;
 const TOLERANCE_DIVISOR: u64 = 500;
 
 /// An instruction takes this long in instruction time.
-const INSTRUCTION_NS: u64 = 2;
+pub const INSTRUCTION_NS: u64 = 2;
 
 /// Added to a context switch with its wakeup, at most, beyond what an empty program on the same
 /// tracepoint adds: on 6.1 that is 47 instructions, on 7.3 already 130.

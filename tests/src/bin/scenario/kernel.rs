@@ -46,18 +46,23 @@ pub fn flooded_dir(count: u64) -> anyhow::Result<PathBuf> {
 pub fn ramfs_dir(count: u64) -> anyhow::Result<PathBuf> {
     let path = PathBuf::from(format!("/mnt/ramfs-{count}"));
     if !path.exists() {
-        fs::create_dir_all(&path)?;
-        mount(
-            None::<&str>,
-            &path,
-            Some("ramfs"),
-            MsFlags::empty(),
-            None::<&str>,
-        )
-        .context("mount a ramfs")?;
+        ramfs(&path)?;
         workload::files(&path.join("files"), count)?;
     }
     Ok(path.join("files"))
+}
+
+/// A new ramfs.
+pub fn ramfs(path: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(path)?;
+    mount(
+        None::<&str>,
+        path,
+        Some("ramfs"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .context("mount a ramfs")
 }
 
 /// Polls until something is so.

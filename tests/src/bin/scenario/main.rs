@@ -2,6 +2,7 @@
 //! and holds what it said against the workload's own account.
 
 mod agreement;
+mod attach_coverage;
 mod busy;
 mod capabilities;
 mod census;
@@ -53,6 +54,7 @@ mod tracefs;
 mod truth;
 mod two_instances;
 mod two_walks;
+mod walk_cost;
 mod walker_waits;
 
 use std::process::ExitCode;
@@ -93,6 +95,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tracer-agreement", agreement::with_function_graph),
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
+    ("walk-cost", walk_cost::scenario),
+    ("attach-coverage", attach_coverage::scenario),
     ("coverage", coverage::scenario),
     ("coverage-xfs", coverage::on_xfs),
     ("coverage-btrfs", coverage::on_btrfs),

@@ -13,14 +13,19 @@ pub struct Args {
     /// How many names, all of the same empty file
     #[arg(long)]
     count: u64,
+    /// The number that the first name is; those below it are there
+    #[arg(long, default_value_t = 0)]
+    first: u64,
 }
 
 pub fn files(args: &Args) -> anyhow::Result<()> {
-    let Args { dir, count } = args;
+    let Args { dir, count, first } = args;
     std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     std::env::set_current_dir(dir).with_context(|| format!("enter {}", dir.display()))?;
-    File::create("0").context("make file 0")?;
-    for number in 1..*count {
+    if *first == 0 {
+        File::create("0").context("make file 0")?;
+    }
+    for number in (*first).max(1)..first + count {
         // A link costs a third of what a file does.
         std::fs::hard_link("0", number.to_string())
             .with_context(|| format!("make link {number}"))?;

@@ -1,0 +1,91 @@
+//! How much of the detector this kernel lets in: for comparing kernels.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    checks::Checks,
+    detector::{self, Detector, call, nothing_lost},
+};
+
+/// `check` cannot run here.
+const CANNOT_RUN: i32 = 2;
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let output = call(&["check", "--format", "json"])?;
+    let check: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    checks.data(json!({
+        "verdict": check["verdict"],
+        "error": check["error"],
+        "probes": coverage(&check)?,
+        "exposure": check["exposure"],
+    }));
+    if output.status.code() == Some(CANNOT_RUN) {
+        let run = call(&["run", "--duration", "1ms"])?;
+        checks.equal(
+            "run refuses as check does",
+            run.status.code(),
+            Some(CANNOT_RUN),
+        );
+        let said = String::from_utf8_lossy(&run.stderr).trim_end().to_owned();
+        checks.that("in one line", said.lines().count() == 1, said);
+        return Ok(());
+    }
+    let began = Instant::now();
+    let detector = Detector::start(&[])?;
+    checks.figure("attach_ms", began.elapsed().as_secs_f64() * 1000.0);
+    let attached = &detector.facts["attached"]["probes"];
+    checks.that(
+        "run attaches what check attached",
+        attached.is_array() && *attached == check["attached"]["probes"],
+        attached.to_string(),
+    );
+    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
+    detector::exposure(&check, "walk_on_first_watch")?;
+    Ok(())
+}
+
+/// Each probe: full as its first choice has it, by a fallback, or missing; through what, and what is lost.
+fn coverage(facts: &Value) -> anyhow::Result<Vec<Value>> {
+    let planned = facts["plan"]["probes"]
+        .as_array()
+        .context("planned probes")?;
+    planned.iter().map(|probe| one(probe, facts)).collect()
+}
+
+fn one(probe: &Value, facts: &Value) -> anyhow::Result<Value> {
+    let name = &probe["probe"];
+    let attached = facts["attached"]["probes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|attached| attached["probe"] == *name);
+    let (state, targets, lost) = match attached {
+        None => ("missing", Vec::new(), vec![probe["lost_without"].clone()]),
+        Some(attached) => {
+            let is_first = attached["targets"] == probe["choices"][0]["targets"];
+            let lost = attached["lost"].as_array().context("lost")?.clone();
+            let is_full = is_first && lost.is_empty();
+            let targets = attached["targets"].as_array().context("targets")?.clone();
+            (if is_full { "full" } else { "fallback" }, targets, lost)
+        }
+    };
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|target| {
+            let word = |field: &str| target[field].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", word("via"), word("function"))
+        })
+        .collect();
+    Ok(json!({
+        "probe": name,
+        "is_required": probe["is_required"],
+        "state": state,
+        "targets": targets,
+        "lost": lost,
+    }))
+}

@@ -1,0 +1,150 @@
+//! What a watch and its removal cost by the number of children, in instructions: for comparing kernels.
+//!
+//! The system calls are timed by their caller and nothing is attached: a kernel that can't be watched can
+//! still be measured.
+
+use std::{fs, ops::Range, path::Path};
+
+use anyhow::Context as _;
+use fslockup_tests::{TimedCall, workload};
+use serde_json::{Value, json};
+
+use crate::{
+    checks::Checks, cost::INSTRUCTION_NS, detector, kernel, negative_flood::precise, truth::Truth,
+};
+
+/// Children of the directory, one size after the other: names are added, never taken away.
+const SIZES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
+
+/// Watches at each size.
+const REPEATS_COUNT: usize = 3;
+
+/// A word of the kernel's command line, for tests of comparisons: how long a probe on the lock of each
+/// child that exists delays the walk.
+const SLOW_WALK: &str = "scenario.slow_walk_ns=";
+
+/// How far the cost of a child may be from one half of the sizes to the other: a walk looks at each once.
+const BEND_MAX: f64 = 0.25;
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let slow = match slow_walk_ns()? {
+        Some(burn_ns) => Some(Truth::of_slow_walk(&detector::check()?, burn_ns)?),
+        None => None,
+    };
+    let negative = kernel::new_dir("walk-cost")?;
+    let negative = curves("negative", &negative, |done_count, count| {
+        workload::flood(&negative, count, done_count).map(drop)
+    })?;
+    let ramfs = Path::new("/mnt/walk-cost");
+    kernel::ramfs(ramfs)?;
+    let positive = ramfs.join("files");
+    let positive = curves("positive", &positive, |done_count, count| {
+        workload::more_files(&positive, done_count, count).map(drop)
+    })?;
+    drop(slow);
+    for [watch, removal] in [&negative, &positive] {
+        is_a_line(checks, watch)?;
+        let children = watch.children;
+        for curve in [watch, removal] {
+            let name = format!("{}_{children}_instructions_per_child", curve.action);
+            checks.figure(name, curve.per_child(0..SIZES.len())?);
+        }
+    }
+    let all: Vec<Value> = [negative, positive]
+        .concat()
+        .iter()
+        .map(Curve::json)
+        .collect();
+    checks.data(json!({ "curves": all }));
+    Ok(())
+}
+
+/// What one system call cost at each size.
+#[derive(Clone)]
+struct Curve {
+    action: &'static str,
+    children: &'static str,
+    /// Children, and the instructions of each repetition.
+    points: Vec<(u64, Vec<u64>)>,
+}
+
+impl Curve {
+    fn json(&self) -> Value {
+        let points = self.points.iter().map(|(children_count, instructions)| {
+            json!({ "children_count": children_count, "instructions": instructions })
+        });
+        json!({ "action": self.action, "children": self.children, "points": points.collect::<Vec<_>>() })
+    }
+
+    /// Instructions for each child between the first of these sizes and the last, each at its best: an
+    /// interrupt only adds.
+    fn per_child(&self, sizes: Range<usize>) -> anyhow::Result<f64> {
+        let best = |point: Option<&(u64, Vec<u64>)>| {
+            let (count, instructions) = point?;
+            Some((precise(*count), precise(*instructions.iter().min()?)))
+        };
+        let points = self.points.get(sizes).context("points")?;
+        let (from, to) = best(points.first())
+            .zip(best(points.last()))
+            .context("points")?;
+        Ok((to.1 - from.1) / (to.0 - from.0))
+    }
+}
+
+/// Watches and removals at all sizes; `fill` adds names to those that are there.
+fn curves(
+    children: &'static str,
+    dir: &Path,
+    fill: impl Fn(u64, u64) -> anyhow::Result<()>,
+) -> anyhow::Result<[Curve; 2]> {
+    let [mut watch, mut removal] = ["watch", "removal"].map(|action| Curve {
+        action,
+        children,
+        points: Vec::new(),
+    });
+    let mut done_count = 0;
+    for size in SIZES {
+        fill(done_count, size - done_count)?;
+        done_count = size;
+        let (mut watches, mut removals) = (Vec::new(), Vec::new());
+        for _ in 0..REPEATS_COUNT {
+            let calls = workload::watch(dir, &["--remove"])?;
+            watches.push(instructions(&calls, "watch")?);
+            removals.push(instructions(&calls, "unwatch")?);
+        }
+        watch.points.push((size, watches));
+        removal.points.push((size, removals));
+    }
+    Ok([watch, removal])
+}
+
+fn instructions(calls: &[TimedCall], step: &str) -> anyhow::Result<u64> {
+    let call = calls.iter().find(|call| call.step == step);
+    Ok(call.with_context(|| step.to_owned())?.call_ns() / INSTRUCTION_NS)
+}
+
+fn is_a_line(checks: &mut Checks, watch: &Curve) -> anyhow::Result<()> {
+    let half = SIZES.len() / 2;
+    let (few, many) = (
+        watch.per_child(0..half + 1)?,
+        watch.per_child(half..SIZES.len())?,
+    );
+    checks.that(
+        format!(
+            "a watch costs as much for each {} child, few or many",
+            watch.children
+        ),
+        few >= 1.0 && (many / few - 1.0).abs() <= BEND_MAX,
+        format!("{few:.2} instructions a child, then {many:.2}"),
+    );
+    Ok(())
+}
+
+fn slow_walk_ns() -> anyhow::Result<Option<u64>> {
+    let line = fs::read_to_string("/proc/cmdline").context("/proc/cmdline")?;
+    let word = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(SLOW_WALK));
+    word.map(|ns| ns.parse().with_context(|| format!("{SLOW_WALK}{ns}")))
+        .transpose()
+}
