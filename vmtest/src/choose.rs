@@ -24,19 +24,13 @@ pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel
             if kernel::is_path(word) && !Path::new(word).exists() {
                 bail!("kernel {word}: no such file");
             }
-            let tags = Vec::new();
-            vec![PlannedKernel {
-                name: word.clone(),
-                tags,
-            }]
+            vec![PlannedKernel::new(word, &[])]
         } else {
             meant(word, manifest)?.into_iter().map(planned).collect()
         };
         let is_named = found.iter().any(|kernel| kernel.name == *word);
         for one in found {
-            let is_there = chosen
-                .iter()
-                .any(|other| kernel::label(&other.name) == kernel::label(&one.name));
+            let is_there = chosen.iter().any(|other| other.label == one.label);
             // Globs and tags may overlap.
             if is_there && is_named {
                 bail!("kernel {word}: given twice, or two files of one name");
@@ -50,10 +44,7 @@ pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel
 }
 
 fn planned(entry: &KernelEntry) -> PlannedKernel {
-    PlannedKernel {
-        name: entry.name.clone(),
-        tags: entry.tags.clone(),
-    }
+    PlannedKernel::new(&entry.name, &entry.tags)
 }
 
 /// The entry of this name, or those with this tag, or those whose names the glob matches.

@@ -2,15 +2,32 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{digest::hex, scenarios::Scenario};
+use crate::{digest::hex, kernel, scenarios::Scenario};
 
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedKernel {
     /// Name or path.
     pub name: String,
+    /// What it is called in results and directories.
+    pub label: String,
     /// Tags of the manifest; none for a kernel given as a file.
     pub tags: Vec<String>,
+    /// Words for its command line, beside those of each scenario.
+    pub kernel_args: Vec<String>,
+}
+
+impl PlannedKernel {
+    /// The kernel of this name or path, called by its name.
+    #[must_use]
+    pub fn new(name: &str, tags: &[String]) -> Self {
+        Self {
+            name: name.to_owned(),
+            label: kernel::label(name).to_owned(),
+            tags: tags.to_vec(),
+            kernel_args: Vec::new(),
+        }
+    }
 }
 
 /// One boot.
@@ -125,10 +142,7 @@ mod tests {
     }
 
     fn kernel(name: &str, tag: &str) -> PlannedKernel {
-        PlannedKernel {
-            name: name.into(),
-            tags: vec![tag.into()],
-        }
+        PlannedKernel::new(name, &[tag.into()])
     }
 
     fn described(guests: &[PlannedGuest]) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::run::{conclude, prepare_out};
+use super::{matrix::prepare_out, run::conclude};
 use crate::{
     cli::MergeArgs,
     report::{self, RunResult},
@@ -18,7 +18,12 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
     let parts = arguments
         .shards
         .iter()
-        .map(|dir| Ok((dir.display().to_string(), read(dir)?)))
+        .map(|dir| {
+            Ok((
+                dir.display().to_string(),
+                RunResult::read(&dir.join("results.json"))?,
+            ))
+        })
         .collect::<Result<Vec<_>>>()?;
     let whole = report::merge(parts).map_err(anyhow::Error::msg)?;
     for shard in &arguments.shards {
@@ -37,13 +42,6 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         }
     }
     conclude(&whole, &arguments.out)
-}
-
-fn read(dir: &Path) -> Result<RunResult> {
-    let path = dir.join("results.json");
-    let text = fs::read(&path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&text)
-        .with_context(|| format!("{}: no results of vmtest", path.display()))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -129,7 +127,7 @@ mod tests {
             let log = out.path().join(kernel).join("shared/console.log");
             assert_eq!(fs::read_to_string(log).expect("copied"), kernel);
         }
-        let whole = read(out.path()).expect("results");
+        let whole = RunResult::read(&out.path().join("results.json")).expect("results");
         assert_eq!((whole.shard, whole.guests.len()), (None, 2));
         assert!(out.path().join("junit.xml").exists());
     }
@@ -149,7 +147,10 @@ mod tests {
         assert!(said.ends_with("--out is one of the shards"), "{said}");
         assert!(two.path().join("7.3/shared/console.log").exists());
         fs::write(out.path().join("results.json"), "{}").expect("written");
-        let error = format!("{:#}", read(out.path()).expect_err("no results"));
+        let error = format!(
+            "{:#}",
+            RunResult::read(&out.path().join("results.json")).expect_err("no results")
+        );
         assert!(error.contains("no results of vmtest"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ pub mod exec;
 pub mod fetch;
 mod guest;
 pub mod list;
+mod matrix;
 pub mod merge;
 pub mod run;
 pub mod shell;

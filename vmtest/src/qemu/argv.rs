@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// instead of queueing, and neither contention tracepoints nor waits are those of a real host.
 const HIDDEN_HYPERVISOR: &str = "-hypervisor";
 
+/// The CPU model of emulated guests, with all that QEMU can emulate.
+pub const EMULATED_CPU: &str = "max";
+
+/// An instruction takes 2 to the power of this, in nanoseconds of instruction time.
+pub const ICOUNT_SHIFT: u32 = 1;
+
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,12 +114,12 @@ pub fn cpu(accelerator: Accelerator, mode: Mode, cpus_count: u32) -> Vec<OsStrin
             "-accel",
             "tcg,thread=single",
             "-icount",
-            "shift=1,sleep=off",
+            &format!("shift={ICOUNT_SHIFT},sleep=off"),
         ]),
     };
     let model = match accelerator {
         Accelerator::Kvm => "host",
-        Accelerator::Tcg => "max",
+        Accelerator::Tcg => EMULATED_CPU,
     };
     arguments.extend(words(&[
         "-cpu",

@@ -35,10 +35,10 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
                 "{name}: of another run than {first_name}: other kernels, scenarios or number of shards"
             ));
         }
-        if part.qemu_version != first.qemu_version {
+        if part.conditions != first.conditions {
             return Err(format!(
-                "{name}: QEMU {}, but {} in {first_name}",
-                part.qemu_version, first.qemu_version
+                "{name}: {}, but {} in {first_name}",
+                part.conditions, first.conditions
             ));
         }
     }
@@ -125,8 +125,8 @@ mod tests {
                 "part-2: of another run than part-1",
             ),
             (
-                changed(|parts| parts[1].1.qemu_version = "9".into()),
-                "part-2: QEMU 9, but 10.0.2 in part-1",
+                changed(|parts| parts[1].1.conditions.qemu_version = "9".into()),
+                "part-2: QEMU 9, CPU max, icount shift 1, but QEMU 10.0.2, CPU max, icount shift 1 in part-1",
             ),
             (
                 changed(|parts| parts[0].1.schema = "vmtest/9".into()),

@@ -6,17 +6,18 @@ mod summary;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     kernel_log::Report,
     outcome::{Check, Outcome},
-    qemu::argv::{Accelerator, Mode},
+    qemu::argv::{Accelerator, EMULATED_CPU, ICOUNT_SHIFT, Mode},
     shard::Shard,
 };
 
@@ -105,6 +106,43 @@ pub struct GuestResult {
     pub boot_reports: Vec<Report>,
 }
 
+/// What costs in instructions depend on, beside the kernel: between unlike ones nothing is compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// QEMU's version.
+    pub qemu_version: String,
+    /// The CPU model of emulated guests.
+    pub cpu_model: String,
+    /// An instruction takes 2 to the power of this, in nanoseconds of instruction time.
+    pub icount_shift: u32,
+}
+
+impl Conditions {
+    /// Those of a run with this QEMU.
+    #[must_use]
+    pub fn of(qemu_version: String) -> Self {
+        Self {
+            qemu_version,
+            cpu_model: EMULATED_CPU.to_owned(),
+            icount_shift: ICOUNT_SHIFT,
+        }
+    }
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            qemu_version,
+            cpu_model,
+            icount_shift,
+        } = self;
+        write!(
+            to,
+            "QEMU {qemu_version}, CPU {cpu_model}, icount shift {icount_shift}"
+        )
+    }
+}
+
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunResult {
@@ -114,8 +152,9 @@ pub struct RunResult {
     pub started_at: String,
     /// Host time that it took.
     pub duration_ms: u64,
-    /// QEMU's version.
-    pub qemu_version: String,
+    /// What it was measured under.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Guests at once.
     pub jobs_count: usize,
     /// Which part of the plan this is; null for the whole.
@@ -174,11 +213,21 @@ impl RunResult {
         format!("{} passed, {} failed", self.passed_count, self.failed_count)
     }
 
+    /// The results in a file that [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// When it can't be read or is something else.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read(path).with_context(|| path.display().to_string())?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{}: no results of vmtest", path.display()))
+    }
+
     /// Writes all three files into `directory`.
     ///
     /// # Errors
-    /// When one can't be written; with its path.
-    pub fn write(&self, directory: &Path) -> Result<(), (PathBuf, io::Error)> {
+    /// When one can't be written.
+    pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(self)
             .expect("plain structs with string keys always serialize");
         for (name, text) in [
@@ -187,7 +236,7 @@ impl RunResult {
             ("summary.md", summary::render(self)),
         ] {
             let path = directory.join(name);
-            fs::write(&path, text).map_err(|error| (path, error))?;
+            fs::write(&path, text).with_context(|| path.display().to_string())?;
         }
         Ok(())
     }
@@ -263,7 +312,10 @@ pub(crate) mod sample {
             schema: SCHEMA.to_owned(),
             started_at: "2026-11-23T04:00:00Z".into(),
             duration_ms: 61_500,
-            qemu_version: "10.0.2".into(),
+            conditions: Conditions {
+                qemu_version: "10.0.2".into(),
+                ..Conditions::of(String::new())
+            },
             jobs_count: 2,
             shard: None,
             plan_digest: "6b86b273ff34".into(),

@@ -18,7 +18,7 @@ pub fn render(run: &RunResult) -> String {
         &mut text,
         &format!(
             "{} s, up to {} {plural} at once, QEMU {}.",
-            seconds, run.jobs_count, run.qemu_version
+            seconds, run.jobs_count, run.conditions.qemu_version
         ),
     );
     if run.is_interrupted {

@@ -147,7 +147,9 @@ fn boot_once(
         all(runner, slot, scenarios, Some(name), &judgement, false);
         return scenarios.len();
     }
-    let spec = scenarios[0].guest();
+    let mut spec = scenarios[0].guest();
+    spec.kernel_args
+        .extend_from_slice(&slot.planned.kernel_args);
     let mut content = runner.content.clone();
     let wanted = |path: &str| {
         let names = scenarios.iter().flat_map(|scenario| &scenario.files);

@@ -10,14 +10,15 @@ use crate::{
     kernel::{self, KernelError},
     kernels::Kernels,
     packages::{Kernel, store::Store},
+    plan::PlannedKernel,
 };
 
 type Fetched = Result<Kernel, Arc<KernelError>>;
 
 /// A kernel that may not have been fetched yet.
 pub struct KernelSlot<'a> {
-    /// Name or path.
-    pub name: String,
+    /// Which one, and its words for the command line.
+    pub planned: PlannedKernel,
     /// Whether the run may go on without it.
     pub may_be_unavailable: bool,
     kernels: &'a Kernels,
@@ -26,14 +27,14 @@ pub struct KernelSlot<'a> {
 }
 
 impl<'a> KernelSlot<'a> {
-    /// A slot for the kernel of this name or path.
+    /// A slot for this kernel.
     #[must_use]
-    pub fn new(name: &str, kernels: &'a Kernels, modules_dir: Option<PathBuf>) -> Self {
+    pub fn new(planned: PlannedKernel, kernels: &'a Kernels, modules_dir: Option<PathBuf>) -> Self {
         let may_be_unavailable = kernels
-            .get(name)
+            .get(&planned.name)
             .is_ok_and(|entry| entry.may_be_unavailable);
         Self {
-            name: name.to_owned(),
+            planned,
             may_be_unavailable,
             kernels,
             modules_dir,
@@ -44,7 +45,7 @@ impl<'a> KernelSlot<'a> {
     /// A name for directories and results.
     #[must_use]
     pub fn label(&self) -> &str {
-        kernel::label(&self.name)
+        &self.planned.label
     }
 
     /// The kernel; a second caller waits for the first one's download.
@@ -56,7 +57,7 @@ impl<'a> KernelSlot<'a> {
         fetched
             .get_or_insert_with(|| {
                 kernel::resolve(
-                    &self.name,
+                    &self.planned.name,
                     self.modules_dir.as_deref(),
                     self.kernels,
                     &Store::default(),
