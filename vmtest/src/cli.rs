@@ -37,6 +37,10 @@ pub enum Command {
     Run(RunArgs),
     /// Put the results of all shards of a run together. Exits as the whole run would have.
     Merge(MergeArgs),
+    /// May these kernels go to production? Runs the scenarios that are for every kernel, compares each
+    /// candidate with the baseline and judges by rules. Exits 0 when all candidates passed, 1 when one
+    /// failed, 2 when there was nothing to judge.
+    Gate(GateArgs),
     /// Run one program of this host in a guest and exit with its exit code (125: the guest failed,
     /// not the program).
     ///
@@ -148,6 +152,59 @@ pub struct MergeArgs {
     /// Where the whole goes, with copies of all that the shards left.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+}
+
+/// Arguments of `gate`.
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// What is measured against: a kernel as for `run`, or the results.json of an earlier run or gate
+    /// (with :KERNEL behind it where it has several).
+    #[arg(long, value_name = "KERNEL|RESULTS")]
+    pub baseline: String,
+    /// What is to be judged, in the same words; may be repeated.
+    #[arg(long, required = true, value_name = "KERNEL|RESULTS")]
+    pub candidate: Vec<String>,
+    /// A word for the command line of candidates that run here; may be repeated.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub candidate_arg: Vec<String>,
+    /// A scenario; may be repeated [default: all that are not restricted to some kernels by name].
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Vec<String>,
+    /// Rules that differ from the defaults (images/gate.toml).
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// What is printed; all forms are written to --out.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: GateFormat,
+    /// How many guests run at once [default: the number of CPUs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Where all goes: gate.json, gate.xml, gate.tap, gate.txt, gate.md, gate.html, plots, and what `run`
+    /// leaves.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Run what did not pass once more, as `run` does.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub repeat_failed: usize,
+    /// Accelerator and files.
+    #[command(flatten)]
+    pub accel: AccelArgs,
+}
+
+/// What `gate` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GateFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// gate.json
+    Json,
+    /// JUnit
+    Junit,
+    /// TAP 14
+    Tap,
+    /// Markdown
+    Markdown,
 }
 
 /// The guest of `exec` and `shell`.

@@ -230,6 +230,13 @@ impl Scenarios {
             .collect())
     }
 
+    /// Those that any kernel may be judged by: neither optional nor made for kernels that are named.
+    #[must_use]
+    pub fn for_any_kernel(&self) -> Vec<Scenario> {
+        let is_for_any = |entry: &&Scenario| !entry.is_optional && entry.kernels.is_empty();
+        self.entries.iter().filter(is_for_any).cloned().collect()
+    }
+
     /// What these scenarios want copied from `directory`: path here, path in the guest.
     ///
     /// # Errors

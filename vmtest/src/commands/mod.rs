@@ -2,6 +2,7 @@
 
 pub mod exec;
 pub mod fetch;
+pub mod gate;
 mod guest;
 pub mod list;
 mod matrix;

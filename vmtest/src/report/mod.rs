@@ -22,6 +22,7 @@ use crate::{
 };
 
 pub use merge::merge;
+pub(crate) use summary::cell;
 
 /// The schema of `results.json`.
 pub const SCHEMA: &str = "vmtest/1";

@@ -121,9 +121,10 @@ fn table(text: &mut String, run: &RunResult) {
 }
 
 /// Text from a guest must not end a table's cell or start markup.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")
+        .replace('[', "\\[")
         .replace('<', "&lt;")
         .replace('\n', " ")
 }

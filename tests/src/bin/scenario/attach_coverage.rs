@@ -9,15 +9,20 @@ use serde_json::{Value, json};
 use crate::{
     checks::Checks,
     detector::{self, Detector, call, nothing_lost},
+    worse,
 };
 
 /// `check` cannot run here.
 const CANNOT_RUN: i32 = 2;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    worse::hide()?;
     let output = call(&["check", "--format", "json"])?;
-    let check: Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let check: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+        String::from_utf8_lossy(&output.stderr)
+            .trim_end()
+            .to_owned()
+    })?;
     checks.data(json!({
         "verdict": check["verdict"],
         "error": check["error"],

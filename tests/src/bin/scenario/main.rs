@@ -56,6 +56,7 @@ mod two_instances;
 mod two_walks;
 mod walk_cost;
 mod walker_waits;
+mod worse;
 
 use std::process::ExitCode;
 

@@ -3,15 +3,13 @@
 //! The system calls are timed by their caller and nothing is attached: a kernel that can't be watched can
 //! still be measured.
 
-use std::{fs, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use anyhow::Context as _;
 use fslockup_tests::{TimedCall, workload};
 use serde_json::{Value, json};
 
-use crate::{
-    checks::Checks, cost::INSTRUCTION_NS, detector, kernel, negative_flood::precise, truth::Truth,
-};
+use crate::{checks::Checks, cost::INSTRUCTION_NS, kernel, negative_flood::precise, worse};
 
 /// Children of the directory, one size after the other: names are added, never taken away.
 const SIZES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
@@ -19,18 +17,11 @@ const SIZES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
 /// Watches at each size.
 const REPEATS_COUNT: usize = 3;
 
-/// A word of the kernel's command line, for tests of comparisons: how long a probe on the lock of each
-/// child that exists delays the walk.
-const SLOW_WALK: &str = "scenario.slow_walk_ns=";
-
 /// How far the cost of a child may be from one half of the sizes to the other: a walk looks at each once.
 const BEND_MAX: f64 = 0.25;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let slow = match slow_walk_ns()? {
-        Some(burn_ns) => Some(Truth::of_slow_walk(&detector::check()?, burn_ns)?),
-        None => None,
-    };
+    let slow = worse::slow_walk()?;
     let negative = kernel::new_dir("walk-cost")?;
     let negative = curves("negative", &negative, |done_count, count| {
         workload::flood(&negative, count, done_count).map(drop)
@@ -138,13 +129,4 @@ fn is_a_line(checks: &mut Checks, watch: &Curve) -> anyhow::Result<()> {
         format!("{few:.2} instructions a child, then {many:.2}"),
     );
     Ok(())
-}
-
-fn slow_walk_ns() -> anyhow::Result<Option<u64>> {
-    let line = fs::read_to_string("/proc/cmdline").context("/proc/cmdline")?;
-    let word = line
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix(SLOW_WALK));
-    word.map(|ns| ns.parse().with_context(|| format!("{SLOW_WALK}{ns}")))
-        .transpose()
 }

@@ -1,0 +1,365 @@
+//! What a run's results say of one kernel.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Line, line::precise};
+use crate::{
+    outcome::Outcome,
+    report::{RunResult, ScenarioResult},
+};
+
+/// Scenarios that leave more than an outcome.
+const COVERAGE: &str = "attach-coverage";
+const COST: &str = "walk-cost";
+const CONTENTION: &str = "contention";
+
+/// How a probe is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not at all.
+    Missing,
+    /// By another way than the first, or something is lost by it.
+    Fallback,
+    /// As it should be.
+    Full,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Fallback => "fallback",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// One probe of the detector on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Its name.
+    pub probe: String,
+    /// Whether the detector can't run without it.
+    pub is_required: bool,
+    /// How it is attached.
+    pub state: State,
+    /// To what, and how.
+    pub targets: Vec<String>,
+    /// What is not seen.
+    pub lost: Vec<String>,
+}
+
+/// The data of scenario `attach-coverage`.
+#[derive(Deserialize)]
+struct CoverageData {
+    probes: Vec<Coverage>,
+    exposure: BTreeMap<String, String>,
+}
+
+/// What a system call cost at one size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// Children of the directory.
+    pub children_count: u64,
+    /// Of each repetition.
+    pub instructions: Vec<u64>,
+}
+
+/// What a system call cost at several sizes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Curve {
+    /// `watch` or `removal`.
+    pub action: String,
+    /// `negative` or `positive`.
+    pub children: String,
+    /// From the smallest size to the largest.
+    pub points: Vec<Point>,
+}
+
+/// The data of scenario `walk-cost`.
+#[derive(Deserialize)]
+struct CostData {
+    curves: Vec<Curve>,
+}
+
+/// A curve with its line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasuredCurve {
+    /// What was measured.
+    #[serde(flatten)]
+    pub curve: Curve,
+    /// The line through it.
+    pub line: Line,
+}
+
+impl MeasuredCurve {
+    /// What it is a curve of.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{}, {} children", self.curve.action, self.curve.children)
+    }
+}
+
+/// How a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// Its name.
+    pub scenario: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it isn't passed; of one that passed only when it was repeated, how it ended at first.
+    pub detail: String,
+    /// Where that can be read.
+    pub evidence: String,
+}
+
+/// Figures of one kernel with the place that they come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sourced<T> {
+    /// What was measured.
+    pub value: T,
+    /// Where it can be read.
+    pub evidence: String,
+}
+
+/// All that is compared of one kernel.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Its name.
+    pub kernel: String,
+    /// `uname -r`, where a guest booted.
+    pub release: Option<String>,
+    /// How its scenarios ended.
+    pub endings: Vec<Ending>,
+    /// How the detector's probes are attached.
+    pub coverage: Option<Sourced<Vec<Coverage>>>,
+    /// Where the kernel walks: as `fslockup check` says (`yes`, `no` or why it can't tell).
+    pub exposure: Option<Sourced<BTreeMap<String, String>>>,
+    /// What watches and removals cost.
+    pub curves: Option<Sourced<Vec<MeasuredCurve>>>,
+    /// The longest wait for a walk's locks, in walks, and the largest number of waiters.
+    pub contention: Option<Sourced<(f64, f64)>>,
+    /// Median host time of a boot.
+    pub boot_ms: Option<Sourced<f64>>,
+    /// From the detector's start until it is attached, in instruction time.
+    pub attach_ms: Option<Sourced<f64>>,
+}
+
+/// Where results are, for what is said of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file with the results, below the gate's output directory.
+    pub results: String,
+    /// Whether the files that the scenarios left lie there too.
+    pub has_files: bool,
+}
+
+impl Measured {
+    /// What these results say of this kernel, as far as the scenarios are meant.
+    ///
+    /// # Errors
+    /// When there is nothing of it, or a scenario's data makes no sense.
+    pub fn of(
+        run: &RunResult,
+        kernel: &str,
+        source: &Source,
+        is_meant: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, String> {
+        let own: Vec<(usize, &ScenarioResult)> = run
+            .scenarios
+            .iter()
+            .enumerate()
+            .filter(|(_, result)| result.kernel == kernel && is_meant(&result.scenario))
+            .collect();
+        if own.is_empty() {
+            return Err(format!("{}: nothing of kernel {kernel}", source.results));
+        }
+        let named = |name: &str| {
+            let found = own.iter().find(|(_, result)| result.scenario == name)?;
+            Some((found.1, source.evidence(found.0, found.1)))
+        };
+        let coverage = named(COVERAGE).filter(|(result, _)| !result.data.is_null());
+        let coverage = coverage
+            .map(|(result, evidence)| {
+                let data: CoverageData = data(result)?;
+                Ok::<_, String>((data, evidence))
+            })
+            .transpose()?;
+        let curves = named(COST).filter(|(result, _)| !result.data.is_null());
+        let curves = curves.map(|(result, evidence)| {
+            let data: CostData = data(result)?;
+            let value = data.curves.into_iter().map(measured_curve);
+            let value = value.collect::<Result<_, _>>()?;
+            Ok::<_, String>(Sourced { value, evidence })
+        });
+        let figure = |scenario: &str, name: &str| {
+            let (result, evidence) = named(scenario)?;
+            let value = *result.figures.get(name)?;
+            value.is_finite().then_some(Sourced { value, evidence })
+        };
+        let contention = figure(CONTENTION, "worst_wait_to_walk_ratio")
+            .zip(figure(CONTENTION, "waiters_count_max"))
+            .map(|(wait, waiters)| Sourced {
+                value: (wait.value, waiters.value),
+                evidence: wait.evidence,
+            });
+        let release = run.guests.iter().filter(|guest| guest.kernel == kernel);
+        Ok(Self {
+            kernel: kernel.to_owned(),
+            release: release.filter_map(|guest| guest.release.clone()).next(),
+            endings: own
+                .iter()
+                .map(|(at, result)| ending(*at, result, source))
+                .collect(),
+            exposure: coverage.as_ref().map(|(data, evidence)| Sourced {
+                value: data.exposure.clone(),
+                evidence: evidence.clone(),
+            }),
+            coverage: coverage.map(|(data, evidence)| Sourced {
+                value: data.probes,
+                evidence,
+            }),
+            curves: curves.transpose()?,
+            contention,
+            boot_ms: boot_ms(run, kernel, source),
+            attach_ms: figure(COVERAGE, "attach_ms"),
+        })
+    }
+}
+
+impl Source {
+    /// The file that a scenario left with its checks and figures, or its place in the results.
+    fn evidence(&self, at: usize, result: &ScenarioResult) -> String {
+        match &result.directory {
+            Some(directory)
+                if self.has_files && result.files.iter().any(|name| name == "result.json") =>
+            {
+                directory.join("result.json").display().to_string()
+            }
+            _ => self.pointer("scenarios", at),
+        }
+    }
+
+    fn pointer(&self, list: &str, at: usize) -> String {
+        format!("{}#/{list}/{at}", self.results)
+    }
+}
+
+fn ending(at: usize, result: &ScenarioResult, source: &Source) -> Ending {
+    let detail = match result.flaky() {
+        Some(first) => format!("at first {}: {}", first.outcome, first.detail),
+        None => result.detail.clone(),
+    };
+    let directory: Option<&PathBuf> = result.directory.as_ref().filter(|_| source.has_files);
+    let is_passed = result.outcome == Outcome::Passed;
+    Ending {
+        scenario: result.scenario.clone(),
+        outcome: result.outcome,
+        detail,
+        evidence: match directory.filter(|_| !is_passed) {
+            Some(directory) => directory.display().to_string(),
+            None => source.pointer("scenarios", at),
+        },
+    }
+}
+
+fn data<T: serde::de::DeserializeOwned>(result: &ScenarioResult) -> Result<T, String> {
+    serde_json::from_value(result.data.clone()).map_err(|error| {
+        format!(
+            "{} on {}: its data: {error}",
+            result.scenario, result.kernel
+        )
+    })
+}
+
+fn measured_curve(curve: Curve) -> Result<MeasuredCurve, String> {
+    let line = Line::through(&curve.points).map_err(|why| {
+        format!(
+            "{COST}: {}, {} children: {why}",
+            curve.action, curve.children
+        )
+    })?;
+    Ok(MeasuredCurve { curve, line })
+}
+
+/// The median, with its guest as evidence.
+fn boot_ms(run: &RunResult, kernel: &str, source: &Source) -> Option<Sourced<f64>> {
+    let mut boots: Vec<(u64, usize)> = run
+        .guests
+        .iter()
+        .enumerate()
+        .filter(|(_, guest)| guest.kernel == kernel)
+        .filter_map(|(at, guest)| Some((guest.boot_ms?, at)))
+        .collect();
+    boots.sort_unstable();
+    let (value, at) = *boots.get(boots.len() / 2)?;
+    Some(Sourced {
+        value: precise(value),
+        evidence: source.pointer("guests", at),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gate::sample;
+
+    #[test]
+    fn evidence_is_the_scenarios_file_or_its_place_in_the_results() {
+        let measured = sample::measured("7.3");
+        let curves = measured.curves.expect("curves");
+        assert_eq!(curves.evidence, "7.3/shared/walk-cost/result.json");
+        let origin = measured.endings.iter().find(|one| one.scenario == "origin");
+        assert_eq!(origin.expect("ended").evidence, "7.3/shared/origin");
+        assert_eq!(
+            measured.boot_ms.expect("booted").evidence,
+            "results.json#/guests/1"
+        );
+        let saved = Source {
+            results: "saved.json".into(),
+            has_files: false,
+        };
+        let measured = Measured::of(&sample::run(), "7.3", &saved, &|_| true).expect("measured");
+        assert_eq!(
+            measured.curves.expect("curves").evidence,
+            "saved.json#/scenarios/6"
+        );
+        let run = serde_json::to_value(sample::run()).expect("JSON");
+        assert_eq!(
+            run.pointer("/scenarios/6/scenario"),
+            Some(&json!("walk-cost"))
+        );
+    }
+
+    #[test]
+    fn data_that_makes_no_sense_is_named() {
+        let mut run = sample::run();
+        for (data, expected) in [
+            (
+                json!({}),
+                "walk-cost on 6.1: its data: missing field `curves`",
+            ),
+            (
+                json!({"curves": [{"action": "watch", "children": "negative", "points": []}]}),
+                "walk-cost: watch, negative children: fewer than two sizes",
+            ),
+        ] {
+            run.scenarios[1].data = data;
+            let error =
+                Measured::of(&run, "6.1", &sample::source(), &|_| true).expect_err("no sense");
+            assert_eq!(error, expected);
+        }
+        let only_origin = |name: &str| name == "origin";
+        let measured = Measured::of(&run, "6.1", &sample::source(), &only_origin);
+        assert_eq!(measured.expect("not looked at").curves, None);
+        let error = Measured::of(&run, "2.4", &sample::source(), &|_| true).expect_err("not there");
+        assert_eq!(error, "results.json: nothing of kernel 2.4");
+    }
+}
