@@ -40,7 +40,7 @@ test-host:
 # Tests of the harness in guests
 test-harness: build
     {{bin}}/vmtest fetch
-    cargo test --release -p vmtest --features vmtest --test guest
+    cargo test --release -p vmtest --features vmtest --test guest --test gate
 
 # Two versions of the Debian package for scenario `package`, where they are not of this build
 packages: build cargo-deb
@@ -50,6 +50,10 @@ packages: build cargo-deb
 # Every scenario on every kernel
 vmtest *ARGS: packages
     {{bin}}/vmtest run {{ARGS}}
+
+# May this kernel go to production? just gate 6.1 7.3
+gate BASELINE CANDIDATE *ARGS: build
+    {{bin}}/vmtest gate --baseline {{BASELINE}} --candidate {{CANDIDATE}} {{ARGS}}
 
 # Twelve minutes of floods and watches in a guest: does the detector's memory stay as it is?
 soak KERNEL="6.1": build

@@ -124,6 +124,9 @@ pub struct RunArgs {
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
+    /// Only the scenarios that are not restricted to kernels by name: those that `gate` compares.
+    #[arg(long, conflicts_with = "scenario")]
+    pub any_kernel: bool,
     /// Run only the i-th of n parts that take about equally long; `vmtest merge` puts the results
     /// together.
     #[arg(long, value_name = "i/n")]

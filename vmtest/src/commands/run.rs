@@ -13,9 +13,14 @@ use crate::{choose, cli::RunArgs, kernels::Kernels, report::RunResult, scenarios
 /// When nothing can be run: a name is unknown, a program is missing, QEMU is too old.
 pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
     let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let scenarios = if arguments.any_kernel {
+        manifest.for_any_kernel()
+    } else {
+        manifest.choose(&arguments.scenario)?
+    };
     let matrix = Matrix {
         kernels: choose::kernels(&arguments.kernel, kernels)?,
-        scenarios: manifest.choose(&arguments.scenario)?,
+        scenarios,
         manifest,
         shard: arguments.shard,
         jobs: arguments.jobs,

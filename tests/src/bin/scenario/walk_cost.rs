@@ -3,7 +3,11 @@
 //! The system calls are timed by their caller and nothing is attached: a kernel that can't be watched can
 //! still be measured.
 
-use std::{ops::Range, path::Path};
+use std::{
+    fs::{self, File},
+    ops::Range,
+    path::Path,
+};
 
 use anyhow::Context as _;
 use fslockup_tests::{TimedCall, workload};
@@ -17,19 +21,25 @@ const SIZES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
 /// Watches at each size.
 const REPEATS_COUNT: usize = 3;
 
+/// A child that exists: the first of those that the workload makes.
+const CHILD: &str = "0";
+
 /// How far the cost of a child may be from one half of the sizes to the other: a walk looks at each once.
 const BEND_MAX: f64 = 0.25;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let slow = worse::slow_walk()?;
     let negative = kernel::new_dir("walk-cost")?;
-    let negative = curves("negative", &negative, |done_count, count| {
+    let other = kernel::new_dir("walk-cost-other")?;
+    File::create(negative.join(CHILD))?;
+    let negative = curves("negative", &negative, &other, |done_count, count| {
         workload::flood(&negative, count, done_count).map(drop)
     })?;
     let ramfs = Path::new("/mnt/walk-cost");
     kernel::ramfs(ramfs)?;
-    let positive = ramfs.join("files");
-    let positive = curves("positive", &positive, |done_count, count| {
+    let (positive, other) = (ramfs.join("files"), ramfs.join("other"));
+    fs::create_dir(&other)?;
+    let positive = curves("positive", &positive, &other, |done_count, count| {
         workload::more_files(&positive, done_count, count).map(drop)
     })?;
     drop(slow);
@@ -83,9 +93,14 @@ impl Curve {
 }
 
 /// Watches and removals at all sizes; `fill` adds names to those that are there.
+///
+/// The flags of children are cleared when the watch goes or when a child is accessed next, all of them or that
+/// child's: both calls are the cost of a removal. The other directory's watch keeps the file system from being
+/// seen as unwatched, where an access returns before it looks.
 fn curves(
     children: &'static str,
     dir: &Path,
+    other: &Path,
     fill: impl Fn(u64, u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<[Curve; 2]> {
     let [mut watch, mut removal] = ["watch", "removal"].map(|action| Curve {
@@ -93,15 +108,17 @@ fn curves(
         children,
         points: Vec::new(),
     });
+    let other = other.to_str().context("a path of ours")?;
     let mut done_count = 0;
     for size in SIZES {
         fill(done_count, size - done_count)?;
         done_count = size;
         let (mut watches, mut removals) = (Vec::new(), Vec::new());
         for _ in 0..REPEATS_COUNT {
-            let calls = workload::watch(dir, &["--remove"])?;
+            let calls =
+                workload::watch(dir, &["--remove", "--open-child", CHILD, "--other", other])?;
             watches.push(instructions(&calls, "watch")?);
-            removals.push(instructions(&calls, "unwatch")?);
+            removals.push(instructions(&calls, "unwatch")? + instructions(&calls, "open-child")?);
         }
         watch.points.push((size, watches));
         removal.points.push((size, removals));
