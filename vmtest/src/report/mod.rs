@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    kernel_log::Report,
+    kernel_log::{Report, printable},
     outcome::{Check, Outcome},
     qemu::argv::{Accelerator, EMULATED_CPU, ICOUNT_SHIFT, Mode},
     shard::Shard,
@@ -220,8 +220,12 @@ impl RunResult {
     /// When it can't be read or is something else.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path).with_context(|| path.display().to_string())?;
-        serde_json::from_slice(&text)
-            .with_context(|| format!("{}: no results of vmtest", path.display()))
+        let read = || -> serde_json::Result<Self> {
+            let mut value = serde_json::from_slice(&text)?;
+            make_printable(&mut value);
+            serde_json::from_value(value)
+        };
+        read().with_context(|| format!("{}: no results of vmtest", path.display()))
     }
 
     /// Writes all three files into `directory`.
@@ -240,6 +244,22 @@ impl RunResult {
             fs::write(&path, text).with_context(|| path.display().to_string())?;
         }
         Ok(())
+    }
+}
+
+/// A file may come from anywhere, and what is in it goes to terminals.
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = printable(text.as_bytes()),
+        Value::Array(values) => values.iter_mut().for_each(make_printable),
+        Value::Object(fields) => {
+            let old = std::mem::take(fields);
+            for (name, mut value) in old {
+                make_printable(&mut value);
+                fields.insert(printable(name.as_bytes()), value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -347,6 +367,23 @@ mod tests {
         let run = sample::run();
         assert_eq!(run.verdict_line(), "2 passed, 2 failed");
         assert_eq!(run.excused_kernels, ["5.10.223"]);
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_but_for_what_a_terminal_obeys() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut run = sample::run();
+        run.write(directory.path()).expect("written");
+        let path = directory.path().join("results.json");
+        let read = RunResult::read(&path).expect("results");
+        let json = |run: &RunResult| serde_json::to_value(run).expect("JSON");
+        assert_eq!(json(&read), json(&run));
+        run.scenarios[0].detail = "\u{1b}]0;x\u{7}".into();
+        run.scenarios[0].figures.insert("\u{1b}c".into(), 1.0);
+        run.write(directory.path()).expect("written");
+        let read = RunResult::read(&path).expect("results");
+        assert_eq!(read.scenarios[0].detail, "\\u{1b}]0;x\\u{7}");
+        assert!(!format!("{read:?}").contains('\u{1b}'));
     }
 
     #[test]
