@@ -1,6 +1,4 @@
-//! Which kernels a user means: names, globs and tags of the manifest, files.
-
-use std::path::Path;
+//! Which kernels a user means: names, globs and tags of the manifest, files, this host.
 
 use anyhow::{Result, bail};
 
@@ -20,10 +18,8 @@ pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel
     }
     let mut chosen: Vec<PlannedKernel> = Vec::new();
     for word in words {
-        let found = if kernel::is_path(word) || word == "host" {
-            if kernel::is_path(word) && !Path::new(word).exists() {
-                bail!("kernel {word}: no such file");
-            }
+        let found = if kernel::is_path(word) || word == kernel::HOST {
+            kernel::check(word)?;
             let tags = Vec::new();
             vec![PlannedKernel {
                 name: word.clone(),
@@ -34,15 +30,21 @@ pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel
         };
         let is_named = found.iter().any(|kernel| kernel.name == *word);
         for one in found {
-            let is_there = chosen
+            let label = kernel::label(&one.name);
+            let same = chosen
                 .iter()
-                .any(|other| kernel::label(&other.name) == kernel::label(&one.name));
-            // Globs and tags may overlap.
-            if is_there && is_named {
-                bail!("kernel {word}: given twice, or two files of one name");
-            }
-            if !is_there {
-                chosen.push(one);
+                .find(|other| kernel::label(&other.name) == label);
+            match same {
+                None => chosen.push(one),
+                Some(other) if other.name == *word && is_named => {
+                    bail!("kernel {word}: given twice");
+                }
+                Some(other) if is_named => bail!(
+                    "kernel {word}: its results would be called {label}, as those of {} (rename one, or run them apart)",
+                    other.name
+                ),
+                // Globs and tags may overlap.
+                Some(_) => {}
             }
         }
     }
@@ -117,5 +119,33 @@ mod tests {
         }
         let error = names(&["/nowhere/vmlinuz"]).expect_err("no file");
         assert_eq!(error, "kernel /nowhere/vmlinuz: no such file");
+    }
+
+    #[test]
+    fn files_of_one_name_are_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut paths = Vec::new();
+        for part in ["a", "b"] {
+            let path = directory.path().join(part).join("x.deb");
+            std::fs::create_dir(path.parent().expect("one")).expect("made");
+            std::fs::write(&path, "").expect("written");
+            paths.push(path.display().to_string());
+        }
+        let both = format!("{},{}", paths[0], paths[1]);
+        assert_eq!(chosen(&["host", &both]), ["host", &both], "one kernel");
+        for word in [&paths[1], &both] {
+            let error = names(&[&paths[0], word]).expect_err("one name");
+            assert_eq!(
+                error,
+                format!(
+                    "kernel {word}: its results would be called x.deb, as those of {} (rename one, or run them apart)",
+                    paths[0]
+                )
+            );
+        }
+        let slash = format!("{}/", directory.path().display());
+        chosen(&[&slash]);
+        let error = names(&[&format!("{slash}..")]).expect_err("no name");
+        assert!(error.contains("would have no name"), "{error}");
     }
 }

@@ -113,9 +113,10 @@ pub struct AccelArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz or a .deb;
-    /// may be repeated [default: all of the list].
-    #[arg(long, value_name = "NAME|TAG|GLOB|PATH")]
+    /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz, packages
+    /// (.deb or .rpm: FILE,FILE or a directory of one kernel's), or host; may be repeated [default: all
+    /// of the list].
+    #[arg(long, value_name = "NAME|TAG|GLOB|PATH|host")]
     pub kernel: Vec<String>,
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
@@ -153,8 +154,9 @@ pub struct MergeArgs {
 /// The guest of `exec` and `shell`.
 #[derive(Debug, Args)]
 pub struct GuestArgs {
-    /// The kernel: a name from the list, a vmlinuz or a .deb.
-    #[arg(long, value_name = "NAME|PATH")]
+    /// The kernel: a name from the list, a vmlinuz, packages (.deb or .rpm: FILE,FILE or a directory of
+    /// one kernel's), or host.
+    #[arg(long, value_name = "NAME|PATH|host")]
     pub kernel: String,
     /// The disk's file system [default: none; ext4 with --disk].
     #[arg(long, value_name = "FS")]
