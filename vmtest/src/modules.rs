@@ -32,7 +32,9 @@ pub enum ModuleError {
         error: io::Error,
     },
     /// Neither a module nor built in.
-    #[error("module {name}: neither in {directory} nor built into that kernel")]
+    #[error(
+        "module {name}: neither in {directory} nor built into that kernel (of a kernel in several packages, give all that have modules)"
+    )]
     Missing {
         /// The module's name.
         name: String,

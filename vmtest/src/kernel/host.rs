@@ -52,6 +52,9 @@ fn first_readable(places: &[PathBuf; 2]) -> Result<PathBuf, KernelError> {
         match file::release(path) {
             Ok(_) => return Ok(path.clone()),
             Err(KernelError::Read { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(KernelError::Read { path, error }) => {
+                worst = worst.or(Some(KernelError::HostFile { path, error }));
+            }
             Err(error) => worst = worst.or(Some(error)),
         }
     }
@@ -124,7 +127,7 @@ mod tests {
         let error = error_of(root.path());
         assert_eq!(
             error,
-            "kernel /boot/vmlinuz-6.1.0-9-amd64: Is a directory (os error 21)"
+            "kernel host: /boot/vmlinuz-6.1.0-9-amd64: Is a directory (os error 21) (run it as root, or give a copy that you may read)"
         );
         let root = tempfile::tempdir().expect("a directory");
         add(root.path(), "boot/vmlinuz-6.1.0-9-amd64", b"MZ");

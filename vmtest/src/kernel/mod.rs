@@ -54,6 +54,14 @@ pub enum KernelError {
         .0[0].display(), .0[1].display()
     )]
     NoHostFile([PathBuf; 2]),
+    /// This machine's kernel may not be read.
+    #[error("kernel host: {path}: {error} (run it as root, or give a copy that you may read)")]
+    HostFile {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
     /// The module directory is not one.
     #[error("modules {0}: no modules.builtin in it (it should be a lib/modules/RELEASE directory)")]
     NotModules(PathBuf),

@@ -39,9 +39,9 @@ impl Lack {
             (Self::Vmlinuz, true) => "kernel-core",
             (Self::Vmlinuz, false) => "linux-image or linux-binary",
             (Self::Builtin, true) => "kernel-core",
-            (Self::Builtin, false) => "linux-base of its release, or linux-modules",
+            (Self::Builtin, false) => "linux-base where its release has one, else linux-modules",
             (Self::Modules, true) => "kernel-modules-core and kernel-modules",
-            (Self::Modules, false) => "linux-modules",
+            (Self::Modules, false) => "linux-modules, and linux-base where its release has one",
         }
     }
 }

@@ -6,15 +6,16 @@
 //!
 //! The format: a lead of 96 bytes, then two headers (signatures, padded to 8 bytes; package), each
 //! of 16 bytes (magic, number of entries, bytes of data), its entries (tag, type, offset into the
-//! data, count; four big-endian words), its data. Then the payload. (rpm's `docs/manual/format_v4.md`.)
+//! data, count; four big-endian words), its data. Then the payload. (rpm's
+//! own manual, `format.md`.)
 
 use std::io::{self, Read};
 
-const LEAD_BYTES: u64 = 96;
+const LEAD_BYTES: usize = 96;
 const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
 const HEADER_MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
 const ENTRY_BYTES: u64 = 16;
-/// As rpm itself has it (`hdrchkTags`).
+/// As rpm itself has it (`hdrchkTags` in its `lib/header_internal.h`).
 const MAX_ENTRIES: u32 = 0xffff;
 /// A kernel's modules take 1 to 2 MB.
 const MAX_DATA_BYTES: u32 = 32 << 20;
@@ -27,12 +28,12 @@ const MAX_FILES: u32 = 100_000;
 /// # Errors
 /// When it can't be read, or is no RPM file that may be read further.
 pub fn payload_at(file: &mut impl Read) -> io::Result<u64> {
-    let mut lead = [0; LEAD_BYTES as usize];
+    let mut lead = [0; LEAD_BYTES];
     file.read_exact(&mut lead)?;
     if !lead.starts_with(&LEAD_MAGIC) {
         return Err(damaged("no lead"));
     }
-    let signatures_end = LEAD_BYTES + check_header(file)?;
+    let signatures_end = LEAD_BYTES as u64 + check_header(file)?;
     let padding = signatures_end.next_multiple_of(8) - signatures_end;
     skip(file, padding)?;
     Ok(signatures_end + padding + check_header(file)?)

@@ -119,13 +119,19 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            directory: cache::directory().join("kernels"),
-        }
+        Self::at(&cache::directory().join("kernels"))
     }
 }
 
 impl Store {
+    /// A store in another directory than the cache's.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+        }
+    }
+
     /// The kernel of the manifest, downloaded and unpacked now if it isn't there yet.
     ///
     /// # Errors
@@ -349,9 +355,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.deb");
         fs::write(&path, b"!<arch>\n").expect("written");
-        let store = Store {
-            directory: directory.path().join("kernels"),
-        };
+        let store = Store::at(&directory.path().join("kernels"));
         let error = store
             .from_packages("x", &[path], false)
             .expect_err("no package")
