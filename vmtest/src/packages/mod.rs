@@ -10,6 +10,7 @@ pub mod apt;
 pub mod cache;
 pub mod compression;
 mod deb;
+mod download;
 mod lack;
 mod rpm;
 mod rpm_index;
