@@ -1,6 +1,4 @@
-//! Which kernels a user means: names, globs and tags of the manifest, files.
-
-use std::path::Path;
+//! Which kernels a user means: names, globs and tags of the manifest, files, this host.
 
 use anyhow::{Result, bail};
 
@@ -10,33 +8,51 @@ use crate::{
     plan::PlannedKernel,
 };
 
-/// All kernels that are meant, in the order given, those of a glob or tag in the manifest's.
+/// All kernels that are meant, in the order given, those of a glob or tag in the manifest's; the tags are those of
+/// files.
 ///
 /// # Errors
 /// When something means no kernel, a file is not there, or one kernel is named twice.
-pub fn kernels(words: &[String], manifest: &Kernels) -> Result<Vec<PlannedKernel>> {
+pub fn kernels(
+    words: &[String],
+    tags: &[String],
+    manifest: &Kernels,
+) -> Result<Vec<PlannedKernel>> {
+    let is_known = |tag: &&String| {
+        manifest
+            .entries
+            .iter()
+            .any(|entry| entry.tags.contains(tag))
+    };
+    if let Some(tag) = tags.iter().find(|tag| !is_known(tag)) {
+        bail!("--tag {tag}: no kernel of the list has it");
+    }
     if words.is_empty() {
         return Ok(manifest.entries.iter().map(planned).collect());
     }
     let mut chosen: Vec<PlannedKernel> = Vec::new();
     for word in words {
-        let found = if kernel::is_path(word) || word == "host" {
-            if kernel::is_path(word) && !Path::new(word).exists() {
-                bail!("kernel {word}: no such file");
-            }
-            vec![PlannedKernel::new(word, &[])]
+        let found = if kernel::is_path(word) || word == kernel::HOST {
+            kernel::check(word)?;
+            vec![PlannedKernel::new(word, tags)]
         } else {
             meant(word, manifest)?.into_iter().map(planned).collect()
         };
         let is_named = found.iter().any(|kernel| kernel.name == *word);
         for one in found {
-            let is_there = chosen.iter().any(|other| other.label == one.label);
-            // Globs and tags may overlap.
-            if is_there && is_named {
-                bail!("kernel {word}: given twice, or two files of one name");
-            }
-            if !is_there {
-                chosen.push(one);
+            let same = chosen.iter().find(|other| other.label == one.label);
+            match same {
+                None => chosen.push(one),
+                Some(other) if other.name == *word && is_named => {
+                    bail!("kernel {word}: given twice");
+                }
+                Some(other) if is_named => bail!(
+                    "kernel {word}: its results would be called {}, as those of {} (rename one, or run them apart)",
+                    one.label,
+                    other.name
+                ),
+                // Globs and tags may overlap.
+                Some(_) => {}
             }
         }
     }
@@ -73,7 +89,7 @@ mod tests {
     fn names(words: &[&str]) -> Result<Vec<String>, String> {
         let manifest = Kernels::load(None).expect("the built-in manifest");
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        kernels(&words, &manifest)
+        kernels(&words, &[], &manifest)
             .map(|kernels| kernels.into_iter().map(|kernel| kernel.name).collect())
             .map_err(|error| error.to_string())
     }
@@ -89,6 +105,17 @@ mod tests {
         assert_eq!(chosen(&["6.12*"]), ["6.12", "6.12-generic", "6.12-rt"]);
         assert_eq!(chosen(&["7.3", "rt"]), ["7.3", "6.12-rt", "7.3-rt"]);
         assert!(chosen(&[]).len() > 5);
+    }
+
+    #[test]
+    fn a_file_has_the_tags_that_it_is_given() {
+        let manifest = Kernels::load(None).expect("the built-in manifest");
+        let words = ["/dev/null".to_owned(), "6.1".to_owned()];
+        let found = kernels(&words, &["rt".to_owned()], &manifest).expect("kernels");
+        assert_eq!(found[0].tags, ["rt"]);
+        assert_eq!(found[1].tags, ["lts", "cloud"]);
+        let error = kernels(&words, &["tr".to_owned()], &manifest).expect_err("a mistake");
+        assert_eq!(error.to_string(), "--tag tr: no kernel of the list has it");
     }
 
     #[test]
@@ -108,5 +135,33 @@ mod tests {
         }
         let error = names(&["/nowhere/vmlinuz"]).expect_err("no file");
         assert_eq!(error, "kernel /nowhere/vmlinuz: no such file");
+    }
+
+    #[test]
+    fn files_of_one_name_are_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut paths = Vec::new();
+        for part in ["a", "b"] {
+            let path = directory.path().join(part).join("x.deb");
+            std::fs::create_dir(path.parent().expect("one")).expect("made");
+            std::fs::write(&path, "").expect("written");
+            paths.push(path.display().to_string());
+        }
+        let both = format!("{},{}", paths[0], paths[1]);
+        assert_eq!(chosen(&["host", &both]), ["host", &both], "one kernel");
+        for word in [&paths[1], &both] {
+            let error = names(&[&paths[0], word]).expect_err("one name");
+            assert_eq!(
+                error,
+                format!(
+                    "kernel {word}: its results would be called x.deb, as those of {} (rename one, or run them apart)",
+                    paths[0]
+                )
+            );
+        }
+        let slash = format!("{}/", directory.path().display());
+        chosen(&[&slash]);
+        let error = names(&[&format!("{slash}..")]).expect_err("no name");
+        assert!(error.contains("would have no name"), "{error}");
     }
 }

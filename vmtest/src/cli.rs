@@ -108,6 +108,10 @@ pub struct AccelArgs {
     /// Modules (a lib/modules/RELEASE directory) of a kernel that is given as a file.
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
+    /// What a kernel that is given as a file is (rt, cloud, generic): scenarios that need a tag run on it if it has
+    /// it; may be repeated.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// The list of scenarios and of the guest's programs [default: the one this program was built
     /// with].
     #[arg(long, value_name = "FILE")]
@@ -117,9 +121,10 @@ pub struct AccelArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz or a .deb;
-    /// may be repeated [default: all of the list].
-    #[arg(long, value_name = "NAME|TAG|GLOB|PATH")]
+    /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz, packages
+    /// (.deb or .rpm: FILE,FILE or a directory of one kernel's), or host; may be repeated [default: all
+    /// of the list].
+    #[arg(long, value_name = "NAME|TAG|GLOB|PATH|host")]
     pub kernel: Vec<String>,
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
@@ -213,8 +218,9 @@ pub enum GateFormat {
 /// The guest of `exec` and `shell`.
 #[derive(Debug, Args)]
 pub struct GuestArgs {
-    /// The kernel: a name from the list, a vmlinuz or a .deb.
-    #[arg(long, value_name = "NAME|PATH")]
+    /// The kernel: a name from the list, a vmlinuz, packages (.deb or .rpm: FILE,FILE or a directory of
+    /// one kernel's), or host.
+    #[arg(long, value_name = "NAME|PATH|host")]
     pub kernel: String,
     /// The disk's file system [default: none; ext4 with --disk].
     #[arg(long, value_name = "FS")]

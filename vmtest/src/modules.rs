@@ -5,12 +5,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
-    io::Read,
+    fs::{self, File},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-use crate::image::elf_section;
+use crate::{image::elf_section, packages::compression::Compression};
+
+/// Far above what a module takes, debug information included.
+const MAX_MODULE_BYTES: u64 = 256 << 20;
 
 /// Only these directories are searched for a module that goes by an alias: soft dependencies name
 /// algorithms (`crc32c`), which live there, and reading all of a generic kernel's four thousand
@@ -29,7 +32,9 @@ pub enum ModuleError {
         error: io::Error,
     },
     /// Neither a module nor built in.
-    #[error("module {name}: neither in {directory} nor built into that kernel")]
+    #[error(
+        "module {name}: neither in {directory} nor built into that kernel (of a kernel in several packages, give all that have modules)"
+    )]
     Missing {
         /// The module's name.
         name: String,
@@ -193,21 +198,16 @@ fn read_module(path: &Path) -> Result<Vec<u8>, ModuleError> {
         path: path.to_owned(),
         error,
     };
-    let packed = fs::read(path).map_err(failed)?;
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    // `ko`, or what else the directory has in it.
+    let compression = extension
+        .and_then(Compression::of_extension)
+        .unwrap_or(Compression::None);
     let mut content = Vec::new();
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("xz") => liblzma::read::XzDecoder::new(&*packed)
-            .read_to_end(&mut content)
-            .map_err(failed)?,
-        Some("zst") => zstd::Decoder::new(&*packed)
-            .map_err(failed)?
-            .read_to_end(&mut content)
-            .map_err(failed)?,
-        Some("gz") => flate2::read::GzDecoder::new(&*packed)
-            .read_to_end(&mut content)
-            .map_err(failed)?,
-        _ => return Ok(packed),
-    };
+    File::open(path)
+        .and_then(|file| compression.reader(BufReader::new(file), MAX_MODULE_BYTES))
+        .and_then(|mut module| module.read_to_end(&mut content))
+        .map_err(failed)?;
     Ok(content)
 }
 

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn all_parts_together_are_the_whole_and_none_is_much_longer() {
         let manifest = Kernels::load(None).expect("the built-in manifest");
-        let kernels = crate::choose::kernels(&[], &manifest).expect("all");
+        let kernels = crate::choose::kernels(&[], &[], &manifest).expect("all");
         let scenarios = Scenarios::load(None).expect("the built-in ones");
         let whole = plan(&kernels, &scenarios.choose(&[]).expect("all"));
         let name = |guest: &PlannedGuest| (guest.kernel, guest.name.clone());

@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(feature = "vmtest"), allow(dead_code, unused_imports))]
 
+mod packages;
 mod support;
 
 use std::{collections::BTreeSet, fs, time::Duration};

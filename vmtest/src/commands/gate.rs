@@ -214,7 +214,7 @@ fn keep(path: &Path, out: &Path) -> Result<String> {
 
 /// The baseline, then the candidates.
 fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
-    let mut sides = side(&arguments.baseline, kernels)?;
+    let mut sides = side(&arguments.baseline, &arguments.accel.tag, kernels)?;
     if sides.len() != 1 {
         bail!(
             "--baseline {}: means {} kernels, not one",
@@ -223,7 +223,7 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
         );
     }
     for word in &arguments.candidate {
-        for mut candidate in side(word, kernels)? {
+        for mut candidate in side(word, &arguments.accel.tag, kernels)? {
             if let Side::Live(planned, _) = &mut candidate {
                 planned.kernel_args.clone_from(&arguments.candidate_arg);
                 // The baseline's own directories stay its own.
@@ -250,12 +250,12 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
 }
 
 /// What a word means: saved results, or kernels to run.
-fn side(word: &str, kernels: &Kernels) -> Result<Vec<Side>> {
+fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
     let (path, kernel) = match word.split_once(".json:") {
         Some((path, kernel)) => (format!("{path}.json"), Some(kernel)),
         None if word.ends_with(".json") => (word.to_owned(), None),
         None => {
-            let found = choose::kernels(&[word.to_owned()], kernels)?;
+            let found = choose::kernels(&[word.to_owned()], tags, kernels)?;
             return Ok(found
                 .into_iter()
                 .map(|planned| Side::Live(planned, None))

@@ -19,7 +19,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         manifest.choose(&arguments.scenario)?
     };
     let matrix = Matrix {
-        kernels: choose::kernels(&arguments.kernel, kernels)?,
+        kernels: choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?,
         scenarios,
         manifest,
         shard: arguments.shard,

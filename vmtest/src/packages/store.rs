@@ -8,13 +8,16 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    DebError,
-    apt::{self, AptError, Archive, Mirrors},
-    cache, deb,
+    Lack, PackageError,
+    apt::{AptError, Mirrors},
+    cache,
+    download::{digest_of, download},
+    is_rpm,
+    sink::Sink,
 };
 use crate::{
     digest::hex,
-    kernels::{KernelEntry, Kernels, PinnedPackage},
+    kernels::{KernelEntry, Kernels},
 };
 
 /// A kernel that can be booted.
@@ -72,15 +75,26 @@ pub enum StoreError {
     },
     /// A package can't be unpacked.
     #[error("kernel {kernel}: {error}")]
-    Deb {
+    Package {
         /// The kernel's name.
         kernel: String,
         /// What happened.
-        error: DebError,
+        error: PackageError,
     },
-    /// The packages have no kernel in them.
-    #[error("kernel {0}: no bootable file in its packages")]
-    NoKernel(String),
+    /// A part of the kernel is in none of its packages.
+    #[error("kernel {kernel}: no {lack} in {packages} (add {remedy}: FILE,FILE{otherwise})")]
+    Lacks {
+        /// The kernel's name.
+        kernel: String,
+        /// The part.
+        lack: Lack,
+        /// Where it was looked for.
+        packages: &'static str,
+        /// The packages that have such a part.
+        remedy: &'static str,
+        /// What else would do.
+        otherwise: &'static str,
+    },
     /// A file can't be read or written.
     #[error("{path}: {error}")]
     Io {
@@ -107,13 +121,19 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            directory: cache::directory().join("kernels"),
-        }
+        Self::at(&cache::directory().join("kernels"))
     }
 }
 
 impl Store {
+    /// A store in another directory than the cache's.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+        }
+    }
+
     /// The kernel of the manifest, downloaded and unpacked now if it isn't there yet.
     ///
     /// # Errors
@@ -135,7 +155,7 @@ impl Store {
             kernel: entry.name.clone(),
             error,
         })?;
-        self.unpack(&entry.name, &directory, |work| {
+        self.unpack(&entry.name, &directory, false, |work| {
             pin.package
                 .iter()
                 .map(|package| download(entry, package, &mirrors, work))
@@ -143,22 +163,29 @@ impl Store {
         })
     }
 
-    /// The kernel in a package file.
+    /// The kernel in package files; `are_modules_given` says that it needs no modules of its own.
     ///
     /// # Errors
-    /// When it can't be unpacked.
-    pub fn from_deb(&self, path: &Path) -> Result<Kernel, StoreError> {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let digest = digest_of(path)?;
-        let directory = self.directory.join(directory_name(&name, &[&digest]));
-        match read_unpacked(&name, &directory) {
-            Some(kernel) => Ok(kernel),
-            None => self.unpack(&name, &directory, |_| Ok(vec![path.to_owned()])),
+    /// When one can't be unpacked, or a part is in none of them.
+    pub fn from_packages(
+        &self,
+        name: &str,
+        packages: &[PathBuf],
+        are_modules_given: bool,
+    ) -> Result<Kernel, StoreError> {
+        let digests = packages
+            .iter()
+            .map(|package| digest_of(package))
+            .collect::<Result<Vec<_>, _>>()?;
+        let digests: Vec<_> = digests.iter().map(String::as_str).collect();
+        let directory = self.directory.join(directory_name(name, &digests));
+        if let Some(kernel) = read_unpacked(name, &directory) {
+            check(name, &directory, packages, are_modules_given)?;
+            return Ok(kernel);
         }
+        self.unpack(name, &directory, are_modules_given, |_| {
+            Ok(packages.to_vec())
+        })
     }
 
     /// Unpacks what `packages` puts into a work directory and moves it to `directory` in one
@@ -167,6 +194,7 @@ impl Store {
         &self,
         name: &str,
         directory: &Path,
+        are_modules_given: bool,
         packages: impl FnOnce(&Path) -> Result<Vec<PathBuf>, StoreError>,
     ) -> Result<Kernel, StoreError> {
         let failed = |path: &Path| {
@@ -177,29 +205,51 @@ impl Store {
         let work = tempfile::tempdir_in(&self.directory).map_err(failed(&self.directory))?;
         let unpacked = work.path().join("unpacked");
         fs::create_dir(&unpacked).map_err(failed(&unpacked))?;
-        let mut release = None;
-        for package in packages(work.path())? {
-            let of = deb::unpack(&package, &unpacked).map_err(|error| StoreError::Deb {
+        let packages = packages(work.path())?;
+        let mut sink = Sink::new(&unpacked).map_err(failed(&unpacked))?;
+        for package in &packages {
+            super::unpack(package, &mut sink).map_err(|error| StoreError::Package {
                 kernel: name.to_owned(),
                 error,
             })?;
-            release = release.or(of);
         }
-        let release = release
-            .filter(|_| unpacked.join("vmlinuz").exists())
-            .ok_or_else(|| StoreError::NoKernel(name.to_owned()))?;
+        check(name, &unpacked, &packages, are_modules_given)?;
+        let release = sink.into_release().unwrap_or_default();
         fs::write(unpacked.join("release"), release).map_err(failed(&unpacked))?;
         // Another process may have been quicker; its result is the same.
         let moved = fs::rename(&unpacked, directory);
-        match (read_unpacked(name, directory), moved) {
-            (Some(kernel), _) => Ok(kernel),
-            (None, Err(error)) => Err(StoreError::Io {
-                path: directory.to_owned(),
-                error,
-            }),
-            (None, Ok(())) => Err(StoreError::NoKernel(name.to_owned())),
-        }
+        read_unpacked(name, directory).ok_or_else(|| StoreError::Io {
+            path: directory.to_owned(),
+            error: moved
+                .err()
+                .unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+        })
     }
+}
+
+/// Whether all parts are there.
+fn check(
+    name: &str,
+    directory: &Path,
+    packages: &[PathBuf],
+    are_modules_given: bool,
+) -> Result<(), StoreError> {
+    let Some(lack) = Lack::of(directory, are_modules_given) else {
+        return Ok(());
+    };
+    Err(StoreError::Lacks {
+        kernel: name.to_owned(),
+        lack,
+        packages: match packages.len() {
+            1 => "its package",
+            _ => "its packages",
+        },
+        remedy: lack.remedy(packages.iter().any(|package| is_rpm(package))),
+        otherwise: match lack {
+            Lack::Vmlinuz => "",
+            _ => ", or give --modules DIR",
+        },
+    })
 }
 
 fn directory_name(name: &str, digests: &[&str]) -> String {
@@ -209,72 +259,15 @@ fn directory_name(name: &str, digests: &[&str]) -> String {
 
 fn read_unpacked(name: &str, directory: &Path) -> Option<Kernel> {
     let release = fs::read_to_string(directory.join("release")).ok()?;
-    let modules_dir =
-        Some(directory.join("modules")).filter(|path| path.join("modules.builtin").exists());
+    let modules_dir = directory.join("modules");
+    let has_modules =
+        modules_dir.join("modules.builtin").exists() && modules_dir.join("kernel").exists();
     Some(Kernel {
         name: name.to_owned(),
         release: Some(release),
         vmlinuz: directory.join("vmlinuz"),
-        modules_dir,
+        modules_dir: has_modules.then_some(modules_dir),
     })
-}
-
-fn download(
-    entry: &KernelEntry,
-    package: &PinnedPackage,
-    mirrors: &Mirrors,
-    directory: &Path,
-) -> Result<PathBuf, StoreError> {
-    let named = |error| match error {
-        AptError::Gone(_) => StoreError::Gone {
-            kernel: entry.name.clone(),
-            package: package.name.clone(),
-            version: package.version.clone(),
-        },
-        error => StoreError::Apt {
-            kernel: entry.name.clone(),
-            error,
-        },
-    };
-    let base = mirrors
-        .base(Archive::of_suite(&entry.suite))
-        .map_err(named)?;
-    let file = package.path.rsplit('/').next().unwrap_or(&package.path);
-    let target = directory.join(file);
-    log::info!("downloading {} {}", package.name, package.version);
-    apt::download(
-        &format!("{base}/{}", package.path),
-        &target,
-        &package.sha256,
-    )
-    .map_err(named)?;
-    let found = digest_of(&target)?;
-    if found != package.sha256 {
-        return Err(StoreError::Digest {
-            kernel: entry.name.clone(),
-            package: package.name.clone(),
-            found,
-            expected: package.sha256.clone(),
-        });
-    }
-    Ok(target)
-}
-
-fn digest_of(path: &Path) -> Result<String, StoreError> {
-    let failed = |error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let mut hasher = Sha256::new();
-    let mut file = fs::File::open(path).map_err(failed)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let length = io::Read::read(&mut file, &mut buffer).map_err(failed)?;
-        if length == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..length]);
-    }
 }
 
 #[cfg(test)]
@@ -306,10 +299,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.deb");
         fs::write(&path, b"!<arch>\n").expect("written");
-        let store = Store {
-            directory: directory.path().join("kernels"),
-        };
-        let error = store.from_deb(&path).expect_err("no package").to_string();
+        let store = Store::at(&directory.path().join("kernels"));
+        let error = store
+            .from_packages("x", &[path], false)
+            .expect_err("no package")
+            .to_string();
         assert!(error.contains("not a Debian package"), "{error}");
     }
 }

@@ -264,7 +264,7 @@ fn settle(
     }
     drop(results);
     runner.progress.say(&format!(
-        "{:<12}{:<14}{:<24}  after it had ended: {}",
+        "{:<11} {:<13} {:<23}   after it had ended: {}",
         judgement.outcome,
         slot.label(),
         last,

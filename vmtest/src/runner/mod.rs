@@ -127,7 +127,7 @@ impl Runner<'_> {
             )
         });
         let mut line = format!(
-            "{:<12}{:<14}{:<24}{}",
+            "{:<11} {:<13} {:<23} {}",
             result.outcome,
             result.kernel,
             result.scenario,

@@ -23,9 +23,14 @@ pub fn vmtest() -> Command {
 }
 
 fn exec_command(options: &[&str], argv: &[&str]) -> Command {
+    exec_on(&kernel(), options, argv)
+}
+
+/// `vmtest exec` on this kernel, to be run.
+pub fn exec_on(kernel: &str, options: &[&str], argv: &[&str]) -> Command {
     let mut command = vmtest();
     command
-        .args(["exec", "--accel", "tcg", "--kernel", &kernel()])
+        .args(["exec", "--accel", "tcg", "--kernel", kernel])
         .args(options)
         .arg("--")
         .args(argv);
