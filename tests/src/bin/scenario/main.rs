@@ -15,6 +15,7 @@ mod danger;
 mod detector;
 mod errors;
 mod exact;
+mod herd;
 mod incident;
 mod kernel;
 mod kill;
@@ -30,6 +31,7 @@ mod origin_hostile;
 mod origin_short;
 mod other_lock;
 mod overflow;
+mod overlay;
 mod package;
 mod package_life;
 mod paths;
@@ -50,6 +52,7 @@ mod storm;
 mod systemd;
 mod trace;
 mod tracefs;
+mod triggers;
 mod truth;
 mod two_instances;
 mod two_walks;
@@ -70,6 +73,11 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("small-directory", quiet::small_directory),
     ("entries-only", quiet::entries_only),
     ("removal", removal::scenario),
+    ("triggers", triggers::scenario),
+    ("triggers-xfs", triggers::on_xfs),
+    ("triggers-btrfs", triggers::on_btrfs),
+    ("triggers-overlay", triggers::on_overlay),
+    ("herd", herd::scenario),
     ("kprobe-fallback", negative_flood::with_kprobes),
     ("running-walk", running::scenario),
     ("clean-stop", kill::clean_stop),

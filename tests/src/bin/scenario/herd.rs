@@ -1,0 +1,220 @@
+//! After a watch went away, threads that touch children of its directory: on a kernel without the lazy
+//! clearing of flags each of them walks, all at once and one after another; on any other none does.
+
+use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
+
+use anyhow::Context as _;
+use fslockup_tests::{Account, background::Background, workload};
+use nix::sys::{
+    inotify::{AddWatchFlags, InitFlags, Inotify},
+    signal::Signal,
+};
+
+use crate::{
+    checks::Checks,
+    detector::{self, Detector, nothing_lost},
+    incident::Incident,
+    kernel,
+    negative_flood::precise,
+};
+
+/// Enough for a walk of some milliseconds under emulation, so that all threads come to it.
+const NEGATIVE_COUNT: u64 = 60_000;
+
+/// One for each CPU, each with a file of its own.
+const THREADS_COUNT: usize = 4;
+
+/// A busy host can let one thread walk alone; then a watch is put and taken away again.
+const ROUNDS_MAX: usize = 20;
+
+/// Rounds on a kernel where nothing is to come of them.
+const ROUNDS_WITHOUT: usize = 5;
+
+/// What the threads note as slow: less than any walk takes.
+const SLOW: &str = "500us";
+
+const OPTIONS: &[&str] = &[
+    "--walk-threshold",
+    "500us",
+    "--incident-threshold",
+    "500us",
+    "--wait-threshold",
+    "100us",
+    "--stall-threshold",
+    "1h",
+];
+
+/// Walkers at once that make a herd.
+const TOGETHER_MIN: usize = 3;
+
+pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    let has_herd = detector::exposure(&detector::check()?, "herd")?;
+    checks.figure("has_herd", f64::from(u8::from(has_herd)));
+    let dir = kernel::new_dir("herd")?;
+    // First, so that they are the last in the list: their flags stay until the first walk is through.
+    workload::files(&dir, u64::try_from(THREADS_COUNT)?)?;
+    fs::write(dir.join("0"), "x")?;
+    workload::flood(&dir, NEGATIVE_COUNT, 5)?;
+    // While a file system has no watch at all, an access to a child returns at once.
+    let other = kernel::new_dir("herd-other")?;
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    inotify.add_watch(&other, AddWatchFlags::IN_OPEN)?;
+
+    let (accounts, incidents, rounds) = provoke(checks, &dir, has_herd)?;
+    let is_toucher = |tid: u32| accounts.iter().any(|account| account.tid == tid);
+    let (herd, watches): (Vec<_>, Vec<_>) = incidents
+        .iter()
+        .filter(|incident| incident.walk.path.as_deref() == dir.to_str())
+        .partition(|incident| is_toucher(incident.walk.tid));
+    checks.that(
+        "each watch walked",
+        watches.len() >= rounds,
+        format!("{} walks in {rounds} rounds", watches.len()),
+    );
+    checks.that(
+        "all threads were at work",
+        accounts.len() == THREADS_COUNT && accounts.iter().all(|account| account.times_count > 100),
+        format!(
+            "{:?}",
+            accounts
+                .iter()
+                .map(|account| account.times_count)
+                .collect::<Vec<_>>()
+        ),
+    );
+    if !has_herd {
+        checks.equal("walks of the threads", herd.len(), 0);
+        return Ok(());
+    }
+    for incident in &herd {
+        is_right(checks, incident, &accounts);
+    }
+    checks.figure("herd_walks", precise(u64::try_from(herd.len())?));
+    let together = together(&herd);
+    let most = together.iter().map(Vec::len).max().unwrap_or(0);
+    checks.figure("walkers_at_once", precise(u64::try_from(most)?));
+    checks.that(
+        "at least three threads walked at once",
+        most >= TOGETHER_MIN,
+        format!("{:?}", together.iter().map(Vec::len).collect::<Vec<_>>()),
+    );
+    for group in &together {
+        waited_for_each_other(checks, group);
+    }
+    Ok(())
+}
+
+/// Watches come and go while threads touch files; what the threads and the detector say, and how often.
+fn provoke(
+    checks: &mut Checks,
+    dir: &Path,
+    has_herd: bool,
+) -> anyhow::Result<(Vec<Account>, Vec<Incident>, usize)> {
+    let mut detector = Detector::start(OPTIONS)?;
+    let path = dir.to_str().context("a path of ours")?;
+    let cpus = "0,1,2,3";
+    let touch = ["touch", "--dir", path, "--cpus", cpus, "--threshold", SLOW];
+    let threads = Background::start(&touch)?;
+    let of_threads = RefCell::new(Vec::new());
+    let mut rounds = 0;
+    let mut is_done = false;
+    while !is_done && rounds < ROUNDS_MAX {
+        rounds += 1;
+        let calls = workload::watch(dir, &["--remove"])?;
+        let pid = calls.first().context("no call")?.pid;
+        // What the threads did after the watch of the round before has come by then.
+        detector.wait_for("the watch's incident", |line| {
+            let Some(found) = Incident::of_line(line) else {
+                return false;
+            };
+            let is_watch = found.walk.tid == pid;
+            if found.walk.trigger.as_deref().is_some_and(is_touch) {
+                of_threads.borrow_mut().push(found);
+            }
+            is_watch
+        })?;
+        is_done = if has_herd {
+            let of_threads = of_threads.borrow();
+            let walks: Vec<_> = of_threads.iter().collect();
+            together(&walks)
+                .iter()
+                .any(|group| group.len() >= TOGETHER_MIN)
+        } else {
+            rounds >= ROUNDS_WITHOUT
+        };
+    }
+    let accounts: Vec<Account> = threads.stop()?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    Ok((accounts, ended.incidents()?, rounds))
+}
+
+/// Whether a thread that touches its file makes this system call.
+fn is_touch(trigger: &str) -> bool {
+    ["openat", "read", "close"].contains(&trigger)
+}
+
+/// Walks of different threads that have a moment in common with the first of them.
+fn together<'a>(walks: &[&'a Incident]) -> Vec<Vec<&'a Incident>> {
+    let mut sorted = walks.to_vec();
+    sorted.sort_by_key(|incident| incident.walk.start_ns);
+    let mut groups: Vec<Vec<&Incident>> = Vec::new();
+    for incident in sorted {
+        match groups.last_mut() {
+            Some(group) if group[0].walk.span().overlaps(&incident.walk.span()) => {
+                group.push(incident);
+            }
+            _ => groups.push(vec![incident]),
+        }
+    }
+    groups
+}
+
+/// A thread's walk is in something that the thread itself found slow, and is told as what it is.
+fn is_right(checks: &mut Checks, incident: &Incident, accounts: &[Account]) {
+    let walk = &incident.walk;
+    let account = accounts.iter().find(|account| account.tid == walk.tid);
+    let is_known = account.is_some_and(|account| {
+        let mut slow = account.slow.iter();
+        slow.any(|touch| touch.contains(&walk.span()))
+    });
+    checks.that("the thread was slow then", is_known, format!("{walk:?}"));
+    let trigger = walk.trigger.as_deref().unwrap_or_default();
+    checks.that("its trigger", is_touch(trigger), trigger);
+    checks.equal("its mask", walk.mask.as_deref(), None);
+    let reason = format!("system call: {trigger} is none of those that are timed");
+    checks.that(
+        "why there is none",
+        incident.degraded.contains(&reason),
+        format!("{:?}", incident.degraded),
+    );
+    let cpu = account.and_then(|account| account.cpu);
+    checks.equal("its CPU", usize::try_from(walk.cpu).ok(), cpu);
+    incident.is_sound(checks);
+}
+
+/// The first of them had the lock that the others wait for, inside their own walks.
+fn waited_for_each_other(checks: &mut Checks, group: &[&Incident]) {
+    let Some((first, others)) = group.split_first() else {
+        return;
+    };
+    for other in others {
+        checks.that(
+            "who comes later waits for a lock, inside its own walk",
+            other.walk.wait_ns > 0 && other.walk.wait_ns < other.walk.walk_ns,
+            format!("{:?}", other.walk),
+        );
+    }
+    let walkers: BTreeSet<_> = others.iter().map(|other| other.walk.tid).collect();
+    let waiters: BTreeSet<_> = first
+        .waiters
+        .iter()
+        .filter(|waiter| waiter.lock == "i_lock")
+        .map(|waiter| waiter.tid)
+        .collect();
+    checks.that(
+        "the first one's waiters for i_lock are the other walkers",
+        walkers.is_subset(&waiters),
+        format!("walkers {walkers:?}, waiters {waiters:?}"),
+    );
+}
