@@ -11,6 +11,7 @@ mod contention;
 mod cost;
 mod coverage;
 mod cpu_offline;
+mod daemon_reload;
 mod danger;
 mod detector;
 mod errors;
@@ -119,6 +120,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("metrics", metrics::scenario),
     ("service", service::scenario),
     ("package", package::scenario),
+    ("daemon-reload", daemon_reload::scenario),
+    ("daemon-reload-252", daemon_reload::debian_12),
+    ("daemon-reload-257", daemon_reload::debian_13),
     ("state-dir", state_dir::scenario),
     ("two-instances", two_instances::scenario),
     ("clock-stepped", clock_stepped::scenario),
