@@ -82,7 +82,7 @@ fn both_layers(overlay: &Overlay) -> anyhow::Result<[Filled; 3]> {
             negative_count: LAYER_COUNT + NEGATIVE_COUNT,
             files_count: FILES_COUNT,
         },
-        // Of the upper one it is forgotten at once (1434a65ea625, 5.9).
+        // Of the upper one it is forgotten at once (`drop_negative` in fs/overlayfs/namei.c).
         Filled {
             fs_name: "ext4",
             what: "upper layer",
