@@ -20,6 +20,8 @@ pub struct TimedCall {
     pub ino: u64,
     /// Device of the directory, by stat(2), as `major:minor`.
     pub dev: String,
+    /// The mask it was called with, in the words of its header; none for a call without one.
+    pub mask: Option<String>,
 }
 
 impl TimedCall {

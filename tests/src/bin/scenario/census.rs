@@ -23,6 +23,7 @@ use crate::{
     errors::one_line,
     kernel::{self, flooded_dir},
     negative_flood::{LARGE_COUNT, precise},
+    overlay::Overlay,
 };
 
 /// What `fslockup census` says of one directory.
@@ -109,7 +110,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     workload::flood(&both, 3_000, 1)?;
     workload::files(&both, 500)?;
     let bound = bind_mount(&both)?;
-    let merged = overlay()?;
+    let overlay = overlay()?;
     let (deleted, _file) = deleted()?;
     let cases = [
         ("no child", &none, 0, 0),
@@ -118,7 +119,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         ("names that don't", &negative, 1_000, 1_000),
         ("both", &both, 3_500, 3_000),
         ("bind mount", &bound, 3_500, 3_000),
-        ("overlay", &merged, 700, 700),
+        ("overlay", &overlay.merged, 700, 700),
         ("deleted directory", &deleted, 0, 0),
     ];
     // A ramfs keeps a cursor among the children for everybody who reads the directory.
@@ -156,7 +157,6 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     );
     samples(checks, &counted[4]);
     umount(&bound)?;
-    umount(&merged)?;
     deadline(checks, &both)?;
     refused(checks)
 }
@@ -196,27 +196,12 @@ pub fn bind_mount(dir: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The children of an overlay's directory are its own, not those of the layers.
-fn overlay() -> anyhow::Result<PathBuf> {
-    let base = kernel::new_dir("census-overlay")?;
-    for name in ["lower", "upper", "work", "merged"] {
-        fs::create_dir(base.join(name))?;
-    }
-    workload::flood(&base.join("lower"), 10, 1)?;
-    let merged = base.join("merged");
-    let layers = format!(
-        "lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work",
-        base.display()
-    );
-    mount(
-        Some("overlay"),
-        &merged,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(layers.as_str()),
-    )
-    .context("mount an overlay")?;
-    workload::flood(&merged, 700, 2)?;
-    Ok(merged)
+fn overlay() -> anyhow::Result<Overlay> {
+    let overlay = Overlay::mount("census-overlay", |layers| {
+        workload::flood(&layers.lower, 10, 1).map(drop)
+    })?;
+    workload::flood(&overlay.merged, 700, 2)?;
+    Ok(overlay)
 }
 
 /// Only an open file leads to it.

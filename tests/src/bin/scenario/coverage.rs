@@ -17,6 +17,7 @@ use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
     kernel::new_dir,
+    overlay::Overlay,
 };
 
 /// Names in each step.
@@ -44,11 +45,11 @@ type Counts = [u64; CHANGES.len()];
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let detector = start()?;
     disk_like(checks, "ext4", &new_dir("coverage")?, Unlinked::Stays)?;
-    let overlay = Mounted::overlay()?;
+    let overlay = Overlay::mount("coverage-overlay", |_| Ok(()))?;
     disk_like(
         checks,
         "overlay",
-        &overlay.0.join("coverage"),
+        &overlay.merged.join("coverage"),
         Unlinked::Goes,
     )?;
     drop(overlay);
@@ -331,27 +332,6 @@ impl Mounted {
             None::<&str>,
         )
         .context("mount a tmpfs")?;
-        Ok(Self(path))
-    }
-
-    fn overlay() -> anyhow::Result<Self> {
-        let path = PathBuf::from("/mnt/coverage-overlay");
-        fs::create_dir_all(&path)?;
-        let [lower, upper, work] = ["lower", "upper", "work"].map(new_dir);
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            lower?.display(),
-            upper?.display(),
-            work?.display()
-        );
-        mount(
-            None::<&str>,
-            &path,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-        .context("mount an overlay")?;
         Ok(Self(path))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use fslockup_tests::{Span, TimedCall};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{checks::Checks, detector::Ended};
 
@@ -34,6 +35,11 @@ pub struct Walk {
     pub wait_ns: u64,
     pub syscall_ns: Option<u64>,
     pub mask: Option<String>,
+    pub dev: String,
+    pub ino: u64,
+    pub fstype: String,
+    pub children_count: Option<u64>,
+    pub negative_count: Option<u64>,
     pub d_lock_addr: Option<String>,
 }
 
@@ -97,6 +103,11 @@ impl Waiter {
 }
 
 impl Incident {
+    /// The incident in a line, if it is one.
+    pub fn of_line(line: &Value) -> Option<Self> {
+        (line["type"] == "incident").then(|| Self::deserialize(line).ok())?
+    }
+
     /// The holds that the walker itself is charged with, of one of the walk's locks.
     pub fn hold_of_walker(&self, lock: &str) -> Option<&Hold> {
         self.holds

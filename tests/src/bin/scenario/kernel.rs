@@ -65,6 +65,21 @@ pub fn ramfs(path: &Path) -> anyhow::Result<()> {
     .context("mount a ramfs")
 }
 
+/// The device of the file system that a path is on, as the mount table names it.
+pub fn mounted_dev(path: &Path) -> anyhow::Result<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    // proc_pid_mountinfo(5): id, parent, device, root, mount point. The later one is the one on top.
+    let mounts = table.lines().map(|line| line.split(' ').skip(2));
+    let around = mounts.filter_map(|mut fields| {
+        let (dev, point) = (fields.next()?, fields.nth(1)?);
+        path.starts_with(point).then_some((point.len(), dev))
+    });
+    let (_, dev) = around
+        .max_by_key(|(len, _)| *len)
+        .with_context(|| format!("no mount above {}", path.display()))?;
+    Ok(dev.to_owned())
+}
+
 /// Polls until something is so.
 pub fn wait_until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     poll(what, PATIENCE, Duration::from_millis(10), is_so)

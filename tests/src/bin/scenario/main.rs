@@ -12,10 +12,12 @@ mod contention;
 mod cost;
 mod coverage;
 mod cpu_offline;
+mod daemon_reload;
 mod danger;
 mod detector;
 mod errors;
 mod exact;
+mod herd;
 mod incident;
 mod kernel;
 mod kill;
@@ -31,6 +33,7 @@ mod origin_hostile;
 mod origin_short;
 mod other_lock;
 mod overflow;
+mod overlay;
 mod package;
 mod package_life;
 mod paths;
@@ -51,6 +54,7 @@ mod storm;
 mod systemd;
 mod trace;
 mod tracefs;
+mod triggers;
 mod truth;
 mod two_instances;
 mod two_walks;
@@ -73,6 +77,11 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("small-directory", quiet::small_directory),
     ("entries-only", quiet::entries_only),
     ("removal", removal::scenario),
+    ("triggers", triggers::scenario),
+    ("triggers-xfs", triggers::on_xfs),
+    ("triggers-btrfs", triggers::on_btrfs),
+    ("triggers-overlay", triggers::on_overlay),
+    ("herd", herd::scenario),
     ("kprobe-fallback", negative_flood::with_kprobes),
     ("running-walk", running::scenario),
     ("clean-stop", kill::clean_stop),
@@ -116,6 +125,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("metrics", metrics::scenario),
     ("service", service::scenario),
     ("package", package::scenario),
+    ("daemon-reload", daemon_reload::scenario),
+    ("daemon-reload-252", daemon_reload::debian_12),
+    ("daemon-reload-257", daemon_reload::debian_13),
     ("state-dir", state_dir::scenario),
     ("two-instances", two_instances::scenario),
     ("clock-stepped", clock_stepped::scenario),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     kernel, package_life, sandbox,
-    systemd::{call, output, property, says, wait_until},
+    systemd::{call, output, property, says, wait_until_started},
 };
 
 /// From tests/packages. The older one has another program file and another configuration file.
@@ -35,10 +35,7 @@ const FILES: [&str; 10] = [
 ];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    wait_until("systemd has started everything", || {
-        let state = says(&["is-system-running"])?;
-        Ok(["running", "degraded"].contains(&state.as_str()))
-    })?;
+    wait_until_started()?;
     checks.equal(
         "process 1",
         fs::read_to_string("/proc/1/comm")?.trim(),

@@ -70,27 +70,35 @@ fn walks_of_steps(
     dir: &Path,
     options: &[&str],
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let detector = Detector::start(&["--walk-threshold", "100us"])?;
+    // Each walk is an incident.
+    let thresholds = ["--walk-threshold", "100us", "--incident-threshold", "0s"];
+    let detector = Detector::start(&thresholds)?;
     let calls = workload::watch(dir, options)?;
     let ended = detector.end(Signal::SIGTERM)?;
     nothing_lost(checks, &ended);
     let mut walks = Vec::new();
-    for found in ended.walks() {
-        let walk = &found["walk"];
-        if walk["path"].as_str() != dir.to_str() {
+    for incident in ended.incidents()? {
+        let walk = &incident.walk;
+        if walk.path.as_deref() != dir.to_str() {
             continue;
         }
-        let start_ns = walk["start_ns"].as_u64().context("start")?;
-        let trigger = walk["trigger"].as_str().context("trigger")?.to_owned();
+        let trigger = walk.trigger.clone().context("trigger")?;
         let call = calls.iter().find(
             |TimedCall {
                  start_ns: from,
                  end_ns: to,
                  ..
-             }| (*from..=*to).contains(&start_ns),
+             }| (*from..=*to).contains(&walk.start_ns),
         );
-        let call = call.with_context(|| format!("walk outside of every call: {found}"))?;
-        checks.equal("trigger", trigger.as_str(), call.syscall.as_str());
+        let call = call.with_context(|| format!("walk outside of every call: {incident:?}"))?;
+        checks.equal("trigger", &trigger, &call.syscall);
+        checks.equal("mask", &walk.mask, &call.mask);
+        let reason = format!("system call: {trigger} is none of those that are timed");
+        checks.equal(
+            "that there is no mask is said where there is none",
+            incident.degraded.contains(&reason),
+            call.mask.is_none(),
+        );
         walks.push((call.step.clone(), trigger));
     }
     Ok(walks)

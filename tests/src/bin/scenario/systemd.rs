@@ -44,6 +44,14 @@ pub fn says(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Waits until systemd has started everything; whatever failed is no matter here.
+pub fn wait_until_started() -> anyhow::Result<()> {
+    wait_until("systemd has started everything", || {
+        let state = says(&["is-system-running"])?;
+        Ok(["running", "degraded"].contains(&state.as_str()))
+    })
+}
+
 /// A property of a unit.
 pub fn property(unit: &str, name: &str) -> anyhow::Result<String> {
     call("systemctl", &["show", "--value", "--property", name, unit])

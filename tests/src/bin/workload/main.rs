@@ -10,6 +10,7 @@ mod lookup;
 mod seek;
 mod short_lived;
 mod sleepers;
+mod touch;
 mod until_stopped;
 mod watch;
 
@@ -40,6 +41,8 @@ enum Command {
     Watch(watch::Args),
     /// Look up new names in a directory, until stopped
     Lookup(lookup::Args),
+    /// Open, read and close files of a directory, until stopped
+    Touch(touch::Args),
     /// Make and remove names in a directory, until stopped
     Churn(churn::Args),
     /// Sleep and run at known times, until stopped
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Command::Files(args) => files::files(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Touch(args) => touch::touch(&args),
         Command::Churn(args) => churn::churn(&args),
         Command::Sleepers(args) => sleepers::sleepers(&args),
         Command::Hogs(args) => hogs::hogs(&args),

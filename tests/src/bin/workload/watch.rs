@@ -95,11 +95,14 @@ fn inotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     };
     let group = Inotify::init(InitFlags::IN_CLOEXEC)?;
     args.wait()?;
-    let watch = clock.time("watch", "inotify_add_watch", || {
+    let asked = names(mask.iter_names());
+    let watch = clock.time("watch", "inotify_add_watch", Some(&asked), || {
         group.add_watch(&args.dir, mask)
     })?;
     if args.remove {
-        clock.time("unwatch", "inotify_rm_watch", || group.rm_watch(watch))?;
+        clock.time("unwatch", "inotify_rm_watch", None, || {
+            group.rm_watch(watch)
+        })?;
     }
     afterwards(args, clock)
 }
@@ -116,9 +119,12 @@ fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     )?;
     let mark = |flags| group.mark(flags, mask, nix::fcntl::AT_FDCWD, Some(&args.dir));
     args.wait()?;
-    clock.time("watch", "fanotify_mark", || mark(MarkFlags::FAN_MARK_ADD))?;
+    let asked = names(mask.iter_names());
+    clock.time("watch", "fanotify_mark", Some(&asked), || {
+        mark(MarkFlags::FAN_MARK_ADD)
+    })?;
     if args.remove {
-        clock.time("unwatch", "fanotify_mark", || {
+        clock.time("unwatch", "fanotify_mark", Some(&asked), || {
             mark(MarkFlags::FAN_MARK_REMOVE)
         })?;
     }
@@ -127,8 +133,12 @@ fn fanotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
 
 fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     let directory = File::open(&args.dir)?;
-    // linux/fcntl.h: DN_CREATE and DN_MODIFY.
-    let mask: i32 = if args.entries_only { 0x4 } else { 0x2 };
+    // linux/fcntl.h.
+    let (mask, asked) = if args.entries_only {
+        (0x4, "DN_CREATE")
+    } else {
+        (0x2, "DN_MODIFY")
+    };
     // F_NOTIFY is not in nix: linux/fcntl.h, F_LINUX_SPECIFIC_BASE + 2.
     const F_NOTIFY: i32 = 1024 + 2;
     let notify = |mask: i32| {
@@ -136,9 +146,9 @@ fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         nix::Error::result(unsafe { nix::libc::fcntl(directory.as_raw_fd(), F_NOTIFY, mask) })
     };
     args.wait()?;
-    clock.time("watch", "fcntl", || notify(mask))?;
+    clock.time("watch", "fcntl", Some(asked), || notify(mask))?;
     if args.remove {
-        clock.time("unwatch", "fcntl", || notify(0))?;
+        clock.time("unwatch", "fcntl", Some("0x0"), || notify(0))?;
     }
     afterwards(args, clock)
 }
@@ -147,7 +157,7 @@ fn dnotify(args: &Args, clock: &Clock) -> anyhow::Result<()> {
 fn afterwards(args: &Args, clock: &Clock) -> anyhow::Result<()> {
     if let Some(name) = &args.open_child {
         let path = args.dir.join(name);
-        clock.time("open-child", "openat", || {
+        clock.time("open-child", "openat", None, || {
             File::open(&path)
                 .map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0)))
         })?;
@@ -156,6 +166,11 @@ fn afterwards(args: &Args, clock: &Clock) -> anyhow::Result<()> {
         std::io::stdin().read_to_end(&mut Vec::new())?;
     }
     Ok(())
+}
+
+/// As a programmer writes it.
+fn names<T>(flags: impl Iterator<Item = (&'static str, T)>) -> String {
+    flags.map(|(name, _)| name).collect::<Vec<_>>().join("|")
 }
 
 struct Clock {
@@ -168,6 +183,7 @@ impl Clock {
         &self,
         step: &str,
         syscall: &str,
+        mask: Option<&str>,
         call: impl FnOnce() -> nix::Result<T>,
     ) -> anyhow::Result<T> {
         let start_ns = task::monotonic_ns()?;
@@ -182,6 +198,7 @@ impl Clock {
             pid: std::process::id(),
             ino: self.ino,
             dev: self.dev.clone(),
+            mask: mask.map(str::to_owned),
         };
         println!("{}", serde_json::to_string(&timed)?);
         std::io::stdout().flush()?;
