@@ -152,6 +152,10 @@ fn count<const CHANGE: u32>(dentry: Typed) {
     if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
     }
+    // A root is its own parent.
+    if directory.is_same(dentry) {
+        return;
+    }
     let pid_tgid = bpf_get_current_pid_tgid();
     let pid = (pid_tgid >> 32) as u32;
     let ino = kread::ino(directory);
@@ -167,9 +171,6 @@ fn count<const CHANGE: u32>(dentry: Typed) {
     let counts = if is_mine {
         // SAFETY: as above.
         unsafe { &raw mut (*slot).counts }
-    } else if directory.is_same(dentry) {
-        // A root is its own parent.
-        return;
     } else {
         let Some(counts) = count_slowly(directory, pid_tgid, slot) else {
             leave_uncounted(CHANGE);
