@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,7 @@ use crate::{
     detector::{Detector, nothing_lost},
     kernel::new_dir,
     overlay::Overlay,
+    tracefs::Tracefs,
 };
 
 /// Names in each step.
@@ -57,7 +59,38 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     in_memory(checks, &tmpfs.0.join("coverage"))?;
     drop(tmpfs);
     proc(checks)?;
+    without_faults(checks)?;
     nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
+    Ok(())
+}
+
+/// A pipe's dentry is its own parent and gets its inode last: a program that looks there faults, which a kernel
+/// without 0108a4e9f358 may not survive.
+fn without_faults(checks: &mut Checks) -> anyhow::Result<()> {
+    const PIPES_COUNT: usize = 100;
+    let tracefs = Tracefs::new()?;
+    tracefs.watch_faults()?;
+    for _ in 0..PIPES_COUNT {
+        nix::unistd::pipe()?;
+    }
+    // The kernel itself takes some, as it fills memory that nobody has touched; of this size it is never
+    // memory that was given back (mallopt(3), M_MMAP_THRESHOLD).
+    let mut fresh = vec![0; 64 << 20];
+    fs::File::open("/dev/zero")?.read_exact(&mut fresh)?;
+    let faults = tracefs.faults()?;
+    let (of_programs, others): (Vec<_>, Vec<_>) = faults
+        .into_iter()
+        .partition(|line| line.contains("bpf_prog_"));
+    checks.that(
+        "page faults are seen",
+        !others.is_empty(),
+        others.len().to_string(),
+    );
+    checks.that(
+        format!("no program faults while {PIPES_COUNT} pipes are made"),
+        of_programs.is_empty(),
+        format!("{} times: {:?}", of_programs.len(), of_programs.first()),
+    );
     Ok(())
 }
 

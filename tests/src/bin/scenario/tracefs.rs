@@ -10,6 +10,8 @@ use fslockup_tests::Span;
 
 const ROOT: &str = "/sys/kernel/debug/tracing";
 
+const FAULTS: &str = "events/exceptions/page_fault_kernel";
+
 /// The directory of tracefs; everything set through it is taken back when it is dropped.
 pub struct Tracefs;
 
@@ -71,9 +73,25 @@ impl Tracefs {
         Ok(waits)
     }
 
+    /// Page faults that the kernel takes itself.
+    pub fn watch_faults(&self) -> anyhow::Result<()> {
+        set(&format!("{FAULTS}/enable"), "1")
+    }
+
+    /// Where they were taken, a line each.
+    pub fn faults(&self) -> anyhow::Result<Vec<String>> {
+        set(&format!("{FAULTS}/enable"), "0")?;
+        let trace = read("trace")?;
+        let faults = trace
+            .lines()
+            .filter(|line| line.contains("page_fault_kernel:"));
+        Ok(faults.map(str::to_owned).collect())
+    }
+
     fn reset(&self) -> anyhow::Result<()> {
         set("current_tracer", "nop")?;
         set("set_ftrace_filter", "")?;
+        set(&format!("{FAULTS}/enable"), "0")?;
         if path("events/waits/enable").exists() {
             set("events/waits/enable", "0")?;
         }
