@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::atomic::AtomicBool,
     time::Instant,
 };
@@ -19,12 +20,9 @@ use crate::{
     outcome::Outcome,
     packages::store::Store,
     plan::PlannedKernel,
-    report::RunResult,
+    report::{RESULTS, RunResult},
     scenarios::Scenarios,
 };
-
-/// The results of what runs here, below the output directory.
-const OWN_RESULTS: &str = "results.json";
 
 /// Judges the candidates; returns the exit code.
 ///
@@ -40,10 +38,12 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         names => manifest.choose(names)?,
     };
     let asked: Vec<String> = scenarios.iter().map(|one| one.name.clone()).collect();
-    let mut sides = sides(arguments, kernels)?;
+    let sides = sides(arguments, kernels)?;
     let live: Vec<PlannedKernel> = sides.iter().filter_map(Side::planned).cloned().collect();
     fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
-    if !live.is_empty() {
+    let own = if live.is_empty() {
+        None
+    } else {
         // A kernel that is not to be had is no verdict on it.
         for planned in &live {
             kernel::resolve(
@@ -69,20 +69,20 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             println!("interrupted");
             return Ok(INTERRUPTED);
         }
-        for side in &mut sides {
-            side.ran(&result);
-        }
-    }
+        Some(Rc::new(result))
+    };
     let sides = sides
         .into_iter()
-        .map(Side::into_results)
+        .map(|side| side.into_results(own.as_ref()))
         .collect::<Vec<_>>();
     let (baseline, candidates) = sides.split_first().context("no baseline")?;
-    let measured_baseline = baseline.measured(&arguments.out, &|name| {
+    // Saved results may have more than what was asked for: that counts where the other side has it too.
+    let is_meant = |name: &str, others: &[Results]| {
         asked.iter().any(|one| one == name)
-            || arguments.scenario.is_empty()
-                && candidates.iter().any(|candidate| candidate.has(name))
-    })?;
+            || arguments.scenario.is_empty() && others.iter().any(|other| other.has(name))
+    };
+    let measured_baseline =
+        baseline.measured(&arguments.out, &|name| is_meant(name, candidates))?;
     ensure!(
         measured_baseline
             .endings
@@ -102,8 +102,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             baseline.results.conditions
         );
         let measured = candidate.measured(&arguments.out, &|name| {
-            asked.iter().any(|one| one == name)
-                || arguments.scenario.is_empty() && baseline.has(name)
+            is_meant(name, std::slice::from_ref(baseline))
         })?;
         judged.push(gate::judge(&measured_baseline, measured, &rules));
     }
@@ -136,8 +135,8 @@ fn print(result: &GateResult, arguments: &GateArgs) {
 
 /// The baseline or a candidate, before anything ran.
 enum Side {
-    /// A kernel to be run here; then its results.
-    Live(PlannedKernel, Option<RunResult>),
+    /// A kernel to be run here.
+    Live(PlannedKernel),
     /// Measured before.
     Saved(Results),
 }
@@ -145,7 +144,7 @@ enum Side {
 /// Results of one kernel.
 struct Results {
     kernel: String,
-    results: RunResult,
+    results: Rc<RunResult>,
     /// The file that they were saved in; none where they are this gate's own.
     saved_in: Option<PathBuf>,
 }
@@ -153,23 +152,18 @@ struct Results {
 impl Side {
     fn planned(&self) -> Option<&PlannedKernel> {
         match self {
-            Self::Live(planned, _) => Some(planned),
+            Self::Live(planned) => Some(planned),
             Self::Saved(_) => None,
         }
     }
 
-    fn ran(&mut self, result: &RunResult) {
-        if let Self::Live(_, slot) = self {
-            *slot = Some(result.clone());
-        }
-    }
-
-    fn into_results(self) -> Results {
+    /// Its results, of a kernel that was run here those of that run.
+    fn into_results(self, own: Option<&Rc<RunResult>>) -> Results {
         match self {
             Self::Saved(results) => results,
-            Self::Live(planned, results) => Results {
+            Self::Live(planned) => Results {
                 kernel: planned.label,
-                results: results.expect("what is to be run here has run"),
+                results: Rc::clone(own.expect("what is to be run here has run")),
                 saved_in: None,
             },
         }
@@ -191,7 +185,7 @@ impl Results {
     fn measured(&self, out: &Path, is_meant: &dyn Fn(&str) -> bool) -> Result<Measured> {
         let source = match &self.saved_in {
             None => Source {
-                results: OWN_RESULTS.to_owned(),
+                results: RESULTS.to_owned(),
                 has_files: true,
             },
             Some(path) => Source {
@@ -224,7 +218,7 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
     }
     for word in &arguments.candidate {
         for mut candidate in side(word, &arguments.accel.tag, kernels)? {
-            if let Side::Live(planned, _) = &mut candidate {
+            if let Side::Live(planned) = &mut candidate {
                 planned.kernel_args.clone_from(&arguments.candidate_arg);
                 // The baseline's own directories stay its own.
                 let is_baseline = sides[0]
@@ -256,20 +250,12 @@ fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
         None if word.ends_with(".json") => (word.to_owned(), None),
         None => {
             let found = choose::kernels(&[word.to_owned()], tags, kernels)?;
-            return Ok(found
-                .into_iter()
-                .map(|planned| Side::Live(planned, None))
-                .collect());
+            return Ok(found.into_iter().map(Side::Live).collect());
         }
     };
     let path = PathBuf::from(path);
     let results = RunResult::read(&path)?;
-    let mut there: Vec<&str> = Vec::new();
-    for result in &results.scenarios {
-        if !there.contains(&result.kernel.as_str()) {
-            there.push(&result.kernel);
-        }
-    }
+    let there = results.kernels();
     let kernel = match (kernel, there.as_slice()) {
         (Some(kernel), _) if there.contains(&kernel) => kernel.to_owned(),
         (Some(kernel), _) => bail!(
@@ -285,7 +271,7 @@ fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
     };
     Ok(vec![Side::Saved(Results {
         kernel,
-        results,
+        results: Rc::new(results),
         saved_in: Some(path),
     })])
 }

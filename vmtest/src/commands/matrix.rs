@@ -1,4 +1,4 @@
-//! Carries out scenarios on kernels and writes what came of it: for `run` and `gate`.
+//! Carries out scenarios on kernels: for `run` and `gate`.
 
 use std::{
     env, fs,

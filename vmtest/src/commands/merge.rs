@@ -21,7 +21,7 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         .map(|dir| {
             Ok((
                 dir.display().to_string(),
-                RunResult::read(&dir.join("results.json"))?,
+                RunResult::read(&dir.join(report::RESULTS))?,
             ))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -127,7 +127,7 @@ mod tests {
             let log = out.path().join(kernel).join("shared/console.log");
             assert_eq!(fs::read_to_string(log).expect("copied"), kernel);
         }
-        let whole = RunResult::read(&out.path().join("results.json")).expect("results");
+        let whole = RunResult::read(&out.path().join(report::RESULTS)).expect("results");
         assert_eq!((whole.shard, whole.guests.len()), (None, 2));
         assert!(out.path().join("junit.xml").exists());
     }
@@ -146,10 +146,10 @@ mod tests {
         let said = said(&[one.path(), two.path()], two.path());
         assert!(said.ends_with("--out is one of the shards"), "{said}");
         assert!(two.path().join("7.3/shared/console.log").exists());
-        fs::write(out.path().join("results.json"), "{}").expect("written");
+        fs::write(out.path().join(report::RESULTS), "{}").expect("written");
         let error = format!(
             "{:#}",
-            RunResult::read(&out.path().join("results.json")).expect_err("no results")
+            RunResult::read(&out.path().join(report::RESULTS)).expect_err("no results")
         );
         assert!(error.contains("no results of vmtest"), "{error}");
     }

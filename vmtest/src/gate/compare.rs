@@ -1,7 +1,9 @@
 //! What is there or not: probes, exposures, outcomes of scenarios.
 
 use super::{
-    Coverage, Finding, Measured, Rule, Rules, Standing, State, judge::worse, measured::Ending,
+    Coverage, Finding, Measured, Rule, Rules, Standing, State,
+    judge::worse,
+    measured::{Ending, evidence},
     rules::Level,
 };
 use crate::outcome::Outcome;
@@ -48,11 +50,7 @@ pub(super) fn coverage(baseline: &Measured, candidate: &Measured, rules: &Rules)
     };
     let old = baseline.coverage.as_ref();
     let of_old = |name: &str| old.and_then(|old| old.value.iter().find(|one| one.probe == name));
-    let evidence: Vec<String> = old
-        .iter()
-        .chain([&new])
-        .map(|one| one.evidence.clone())
-        .collect();
+    let evidence = evidence(old, Some(new));
     let mut findings: Vec<Finding> = new
         .value
         .iter()
@@ -154,11 +152,7 @@ pub(super) fn exposure(baseline: &Measured, candidate: &Measured, rules: &Rules)
                 standing,
                 baseline: was.cloned(),
                 candidate: Some(answer.clone()),
-                evidence: old
-                    .iter()
-                    .chain([&new])
-                    .map(|one| one.evidence.clone())
-                    .collect(),
+                evidence: evidence(old, Some(new)),
                 ..words(Rule::Exposure, name.replace('_', " "))
             });
         }
@@ -177,16 +171,11 @@ fn measured_removal(baseline: &Measured, candidate: &Measured, rules: &Rules) ->
         _ => Standing::Same,
     };
     let word = |walks: bool| if walks { YES } else { NO }.to_owned();
-    let sources = [&baseline.curves, &candidate.curves];
     Some(Finding {
         standing,
         baseline: old.map(word),
         candidate: Some(word(new)),
-        evidence: sources
-            .into_iter()
-            .flatten()
-            .map(|one| one.evidence.clone())
-            .collect(),
+        evidence: evidence(baseline.curves.as_ref(), candidate.curves.as_ref()),
         ..words(Rule::Exposure, "walk on removal, by its cost")
     })
 }

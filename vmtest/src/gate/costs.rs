@@ -1,8 +1,12 @@
 //! What is a number: costs, waits, times.
 
 use super::{
-    Finding, Measured, MeasuredCurve, Ratio, Rule, Rules, Standing, compare::NOTHING_LEFT,
-    judge::worse, line::rounded, measured::Sourced, rules::Level,
+    Finding, Measured, Ratio, Rule, Rules, Standing,
+    compare::NOTHING_LEFT,
+    judge::worse,
+    line::{decimal, rounded},
+    measured::{Sourced, evidence, kinds},
+    rules::Level,
 };
 
 /// A number of both kernels with what to say about it.
@@ -23,10 +27,8 @@ impl Number<'_> {
             (Some(_), None) => worse(self.ratio.level),
             (Some(old), Some(new)) => self.standing(old.value, new.value),
         };
-        // 0.0 added: a slope of -0.001 is no "-0.00".
-        let round = |value: f64| (value * 100.0).round() / 100.0 + 0.0;
         let text =
-            |one: &Sourced<f64>| format!("{:.*} {}", self.places, round(one.value), self.unit);
+            |one: &Sourced<f64>| format!("{} {}", decimal(one.value, self.places), self.unit);
         let detail = if new.is_none() { NOTHING_LEFT } else { "" };
         Some(Finding {
             rule: self.rule,
@@ -38,11 +40,7 @@ impl Number<'_> {
             candidate_value: new.map(|one| one.value),
             limit_value: old.map(|old| rounded(self.ratio.limit(old.value))),
             detail: detail.to_owned(),
-            evidence: old
-                .into_iter()
-                .chain(new)
-                .map(|one| one.evidence.clone())
-                .collect(),
+            evidence: evidence(old, new),
         })
     }
 
@@ -59,49 +57,27 @@ impl Number<'_> {
 
 /// Instructions for each child, of each curve.
 pub(super) fn walk_cost(baseline: &Measured, candidate: &Measured, rules: &Rules) -> Vec<Finding> {
-    let curves = |kernel: &Measured| -> Vec<Sourced<MeasuredCurve>> {
-        let of_one = |all: &Sourced<Vec<MeasuredCurve>>| {
-            let one = |curve: &MeasuredCurve| Sourced {
-                value: curve.clone(),
-                evidence: all.evidence.clone(),
-            };
-            all.value.iter().map(one).collect::<Vec<_>>()
-        };
-        kernel.curves.as_ref().map(of_one).unwrap_or_default()
-    };
-    let (old, new) = (curves(baseline), curves(candidate));
-    let mut subjects: Vec<String> = Vec::new();
-    for curve in old.iter().chain(&new) {
-        if !subjects.contains(&curve.value.subject()) {
-            subjects.push(curve.value.subject());
-        }
-    }
-    let of = |all: &[Sourced<MeasuredCurve>], subject: &str| {
-        all.iter()
-            .find(|one| one.value.subject() == subject)
-            .cloned()
-    };
-    let found = subjects.into_iter().filter_map(|subject| {
-        let (old, new) = (of(&old, &subject), of(&new, &subject));
-        let slope = |one: &Sourced<MeasuredCurve>| Sourced {
-            value: one.value.line.instructions_per_child,
-            evidence: one.evidence.clone(),
+    let kinds = kinds(&[baseline, candidate]);
+    let found = kinds.into_iter().filter_map(|kind| {
+        let subject = kind.subject();
+        let slope = |kernel: &Measured| {
+            Some(Sourced {
+                value: kernel.curve(&subject)?.line.instructions_per_child,
+                evidence: kernel.curves.as_ref()?.evidence.clone(),
+            })
         };
         let number = Number {
             rule: Rule::WalkCost,
             ratio: &rules.walk_cost,
-            subject,
+            subject: subject.clone(),
             unit: "instructions per child",
             places: 2,
         };
-        let mut finding = number.compare(
-            old.as_ref().map(slope).as_ref(),
-            new.as_ref().map(slope).as_ref(),
-        )?;
-        if let Some(new) = &new {
+        let mut finding = number.compare(slope(baseline).as_ref(), slope(candidate).as_ref())?;
+        if let Some(new) = candidate.curve(&subject) {
             finding.detail = format!(
                 "spread of repetitions {:.2}",
-                new.value.line.spread_instructions_per_child
+                new.line.spread_instructions_per_child
             );
         }
         Some(finding)

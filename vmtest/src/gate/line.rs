@@ -49,6 +49,11 @@ impl Line {
     }
 }
 
+/// So many places behind the point, and no sign where it rounds to nothing: a slope of -0.001 is no "-0.00".
+pub(super) fn decimal(value: f64, places: usize) -> String {
+    format!("{:.places$}", (value * 100.0).round() / 100.0 + 0.0)
+}
+
 /// Without what floating point adds.
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6

@@ -232,6 +232,34 @@ impl Measured {
     }
 }
 
+impl Measured {
+    /// The curve of this subject, where it was measured.
+    #[must_use]
+    pub fn curve(&self, subject: &str) -> Option<&MeasuredCurve> {
+        let curves = &self.curves.as_ref()?.value;
+        curves.iter().find(|curve| curve.subject() == subject)
+    }
+}
+
+/// The curves of all kernels, each kind once, as the first kernel that has it.
+pub(super) fn kinds<'a>(kernels: &[&'a Measured]) -> Vec<&'a MeasuredCurve> {
+    let mut kinds: Vec<&MeasuredCurve> = Vec::new();
+    for kernel in kernels {
+        for curve in kernel.curves.iter().flat_map(|all| &all.value) {
+            if kinds.iter().all(|kind| kind.subject() != curve.subject()) {
+                kinds.push(curve);
+            }
+        }
+    }
+    kinds
+}
+
+/// Where the numbers of both kernels can be read.
+pub(super) fn evidence<T>(old: Option<&Sourced<T>>, new: Option<&Sourced<T>>) -> Vec<String> {
+    let both = old.into_iter().chain(new);
+    both.map(|one| one.evidence.clone()).collect()
+}
+
 impl Source {
     /// The file that a scenario left with its checks and figures, or its place in the results.
     fn evidence(&self, at: usize, result: &ScenarioResult) -> String {

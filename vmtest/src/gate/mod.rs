@@ -153,6 +153,13 @@ pub struct GateResult {
 }
 
 impl GateResult {
+    /// Baseline and candidates.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<&Measured> {
+        let candidates = self.candidates.iter().map(|candidate| &candidate.kernel);
+        [&self.baseline].into_iter().chain(candidates).collect()
+    }
+
     /// How many candidates failed.
     #[must_use]
     pub fn failed_count(&self) -> usize {

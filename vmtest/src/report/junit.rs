@@ -13,13 +13,7 @@ use crate::outcome::Outcome;
 pub fn render(run: &RunResult) -> String {
     let mut report = Report::new("vmtest");
     report.set_time(Duration::from_millis(run.duration_ms));
-    let mut kernels: Vec<&str> = Vec::new();
-    for result in &run.scenarios {
-        if !kernels.contains(&result.kernel.as_str()) {
-            kernels.push(&result.kernel);
-        }
-    }
-    for kernel in kernels {
+    for kernel in run.kernels() {
         let mut suite = TestSuite::new(kernel);
         for result in run
             .scenarios

@@ -27,6 +27,9 @@ pub(crate) use summary::cell;
 /// The schema of `results.json`.
 pub const SCHEMA: &str = "vmtest/1";
 
+/// The file with a run's results, in its output directory.
+pub const RESULTS: &str = "results.json";
+
 /// One scenario on one kernel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScenarioResult {
@@ -195,6 +198,18 @@ impl RunResult {
         }
     }
 
+    /// The kernels of its scenarios, each once, in their order.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<&str> {
+        let mut kernels: Vec<&str> = Vec::new();
+        for result in &self.scenarios {
+            if !kernels.contains(&result.kernel.as_str()) {
+                kernels.push(&result.kernel);
+            }
+        }
+        kernels
+    }
+
     /// A line for each scenario that passed only when it was repeated.
     #[must_use]
     pub fn flaky_lines(&self) -> Vec<String> {
@@ -236,7 +251,7 @@ impl RunResult {
         let json = serde_json::to_string_pretty(self)
             .expect("plain structs with string keys always serialize");
         for (name, text) in [
-            ("results.json", json),
+            (RESULTS, json),
             ("junit.xml", junit::render(self)),
             ("summary.md", summary::render(self)),
         ] {

@@ -93,19 +93,16 @@ fn line(text: &mut String, content: &str) {
 }
 
 fn table(text: &mut String, run: &RunResult) {
-    let names = |name: fn(&ScenarioResult) -> &str| {
-        let mut all: Vec<&str> = Vec::new();
-        for result in &run.scenarios {
-            if !all.contains(&name(result)) {
-                all.push(name(result));
-            }
+    let kernels = run.kernels();
+    let mut scenarios: Vec<&str> = Vec::new();
+    for result in &run.scenarios {
+        if !scenarios.contains(&result.scenario.as_str()) {
+            scenarios.push(&result.scenario);
         }
-        all
-    };
-    let kernels = names(|result| &result.kernel);
+    }
     line(text, &format!("\n| scenario | {} |", kernels.join(" | ")));
     line(text, &format!("|---|{}", "---|".repeat(kernels.len())));
-    for scenario in names(|result| &result.scenario) {
+    for scenario in scenarios {
         let cells: Vec<&str> = kernels
             .iter()
             .map(|kernel| {

@@ -24,13 +24,8 @@ pub fn json(result: &GateResult) -> String {
     text
 }
 
-/// Markdown; its plots are files beside it.
-#[must_use]
-pub fn markdown(result: &GateResult) -> String {
-    page::markdown(result)
-}
-
 pub use junit::render as junit;
+pub use page::markdown;
 pub use tap::render as tap;
 
 /// Writes all of them into `directory`.
@@ -39,7 +34,7 @@ pub use tap::render as tap;
 /// When a file can't be written or a plot can't be drawn.
 pub fn write(result: &GateResult, directory: &Path) -> Result<()> {
     let plots = plot::draw(result)?;
-    let page = page::markdown(result);
+    let page = markdown(result);
     let mut files = vec![
         ("gate.json".to_owned(), json(result)),
         ("gate.xml".to_owned(), junit(result)),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd};
 
 use super::{
-    super::{Finding, GateResult, Judged, Measured, Standing},
-    plot::{Plot, file, kernels, kinds, two_places},
+    super::{Finding, GateResult, Judged, Measured, Standing, line::decimal, measured::kinds},
+    plot::{Plot, file},
 };
 use crate::report::cell;
 
@@ -15,7 +15,8 @@ table{border-collapse:collapse;display:block;overflow-x:auto}\
 th,td{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}\
 code{font-size:90%}svg{max-width:100%;height:auto}";
 
-/// Renders it.
+/// Markdown; its plots are files beside it.
+#[must_use]
 pub fn markdown(result: &GateResult) -> String {
     let mut text = String::new();
     let put = &mut text;
@@ -133,7 +134,7 @@ fn findings<'a>(put: &mut String, findings: impl Iterator<Item = &'a Finding>) {
 }
 
 fn costs(put: &mut String, result: &GateResult) {
-    let kinds = kinds(result);
+    let kinds = kinds(&result.kernels());
     if kinds.is_empty() {
         return;
     }
@@ -146,7 +147,7 @@ fn costs(put: &mut String, result: &GateResult) {
     let heads: Vec<String> = kinds.iter().map(|kind| kind.subject()).collect();
     line(put, &format!("| kernel | {} |", heads.join(" | ")));
     line(put, &format!("|---|{}", "---|".repeat(heads.len())));
-    for kernel in kernels(result) {
+    for kernel in result.kernels() {
         let curves = kernel.curves.iter().flat_map(|all| &all.value);
         let of = |subject: &String| {
             let found = curves.clone().find(|curve| curve.subject() == *subject);
@@ -154,8 +155,8 @@ fn costs(put: &mut String, result: &GateResult) {
                 let line = curve.line;
                 format!(
                     "{} ± {}",
-                    two_places(line.instructions_per_child),
-                    two_places(line.spread_instructions_per_child / 2.0)
+                    decimal(line.instructions_per_child, 2),
+                    decimal(line.spread_instructions_per_child / 2.0, 2)
                 )
             })
         };
@@ -172,7 +173,8 @@ fn costs(put: &mut String, result: &GateResult) {
 }
 
 fn probes(put: &mut String, result: &GateResult) {
-    let kernels: Vec<&Measured> = kernels(result)
+    let kernels: Vec<&Measured> = result
+        .kernels()
         .into_iter()
         .filter(|one| one.coverage.is_some())
         .collect();

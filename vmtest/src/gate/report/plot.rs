@@ -10,7 +10,11 @@ use plotters::{
     style::{BLACK, Color as _, RGBColor, WHITE},
 };
 
-use super::super::{GateResult, Measured, MeasuredCurve, line::precise};
+use super::super::{
+    GateResult, MeasuredCurve,
+    line::{decimal, precise},
+    measured::kinds,
+};
 
 /// Of a plot, in pixels.
 const SIZE: (u32, u32) = (640, 360);
@@ -40,33 +44,14 @@ pub(super) fn file(curve: &MeasuredCurve) -> String {
     format!("{}-{}.svg", curve.curve.action, curve.curve.children)
 }
 
-/// Baseline and candidates.
-pub(super) fn kernels(result: &GateResult) -> Vec<&Measured> {
-    let candidates = result.candidates.iter().map(|candidate| &candidate.kernel);
-    [&result.baseline].into_iter().chain(candidates).collect()
-}
-
-/// The curves of all kernels, each kind once, as the first kernel that has it.
-pub(super) fn kinds(result: &GateResult) -> Vec<&MeasuredCurve> {
-    let mut kinds: Vec<&MeasuredCurve> = Vec::new();
-    for kernel in kernels(result) {
-        for curve in kernel.curves.iter().flat_map(|all| &all.value) {
-            if kinds.iter().all(|kind| kind.subject() != curve.subject()) {
-                kinds.push(curve);
-            }
-        }
-    }
-    kinds
-}
-
 /// All plots.
 pub fn draw(result: &GateResult) -> Result<Vec<Plot>> {
-    let plots = kinds(result).into_iter().map(|kind| {
-        let curves: Vec<(&str, &MeasuredCurve)> = kernels(result)
+    let plots = kinds(&result.kernels()).into_iter().map(|kind| {
+        let curves: Vec<(&str, &MeasuredCurve)> = result
+            .kernels()
             .into_iter()
             .filter_map(|kernel| {
-                let all = &kernel.curves.as_ref()?.value;
-                let curve = all.iter().find(|curve| curve.subject() == kind.subject())?;
+                let curve = kernel.curve(&kind.subject())?;
                 Some((kernel.kernel.as_str(), curve))
             })
             .collect();
@@ -122,8 +107,8 @@ fn one(subject: &str, curves: &[(&str, &MeasuredCurve)]) -> Result<String, Strin
                 .draw_series(LineSeries::new(ends, colour.stroke_width(2)))
                 .map_err(said)?
                 .label(format!(
-                    "{kernel}: {:.2} a child",
-                    line.instructions_per_child
+                    "{kernel}: {} a child",
+                    decimal(line.instructions_per_child, 2)
                 ))
                 .legend(move |(x, y)| {
                     PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
@@ -146,11 +131,6 @@ fn one(subject: &str, curves: &[(&str, &MeasuredCurve)]) -> Result<String, Strin
         area.present().map_err(said)?;
     }
     Ok(svg)
-}
-
-/// Without a sign where it rounds to nothing.
-pub(super) fn two_places(value: f64) -> String {
-    format!("{:.2}", (value * 100.0).round() / 100.0 + 0.0)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is used with map_err")]
