@@ -28,19 +28,26 @@ run *ARGS:
     cargo build --release -p fslockup
     {{bin}}/fslockup run {{ARGS}}
 
-# Everything: host tests, the harness's own tests in guests, then every scenario on every kernel
-test: test-host test-harness (vmtest "--repeat-failed" "3")
+# Everything, each part to its end: host tests, the harness's own tests in guests, every scenario on every kernel
+test:
+    tests/everything
 
 # Tests that need no guest
 test-host:
-    cargo test --release
-    cargo test --release --test prometheus -- --ignored
-    cargo test --release --test page -- --ignored
+    #!/usr/bin/env bash
+    code=0
+    cargo test --release --no-fail-fast || code=1
+    cargo test --release --no-fail-fast --test prometheus --test page -- --ignored || code=1
+    exit $code
 
 # Tests of the harness in guests
-test-harness: build
+test-harness: fetch
+    cargo test --release --no-fail-fast --test guest --test gate -- --ignored
+
+# Everything that tests run, and the kernels that they boot
+fetch: build
+    cargo test --release --no-run
     {{bin}}/vmtest fetch
-    cargo test --release -p vmtest --features vmtest --test guest --test gate
 
 # Two versions of the Debian package for scenario `package`, where they are not of this build
 packages: build cargo-deb
@@ -60,17 +67,15 @@ soak KERNEL="6.1": build
     {{bin}}/vmtest run --kernel {{KERNEL}} --scenario soak --out target/soak
 
 # Formatting, clippy on both halves, generated tables
-lint:
+lint: build
     cargo fmt --all --check
-    cargo clippy --release --all-targets --features vmtest/vmtest -- -D warnings
+    cargo clippy --release --all-targets -- -D warnings
     cd detector-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
     cd tests-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
-    cargo build --release -p vmtest
     {{bin}}/vmtest list kernels --format markdown | diff - <(sed -n '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!p}' README.md)
 
 # Write the generated tables into the README
-readme:
-    cargo build --release -p vmtest
+readme: build
     {{bin}}/vmtest list kernels --format markdown > target/kernels.md
     sed -i -e '/<!-- kernels -->/,/<!-- \/kernels -->/{/<!--/!d}' -e '/<!-- kernels -->/r target/kernels.md' README.md
 

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fslockup::http::Limits;
-use support::{ask, connect, get, programs, read_all, sample, serve};
+use fslockup::{http::Limits, metrics::TextFormat};
+use support::{ask, connect, get, programs, read_all, sample, serve, try_get};
 
 /// As in a real run, but for what tests would have to wait for.
 const LIMITS: Limits = Limits {
@@ -21,8 +21,21 @@ const LIMITS: Limits = Limits {
     header_bytes_max: 8192,
 };
 
+/// Scrapes; once more where a busy host kept the request back for longer than the server waits for one.
+fn scraped(address: SocketAddr) -> (String, String) {
+    for _ in 0..5 {
+        let began = Instant::now();
+        if let Some(answer) = try_get(address, "/metrics", "*/*") {
+            return answer;
+        }
+        let elapsed = began.elapsed();
+        assert!(elapsed >= LIMITS.header_timeout, "closed after {elapsed:?}");
+    }
+    panic!("no answer in five tries");
+}
+
 fn is_good_scrape(address: SocketAddr) {
-    let (head, body) = get(address, "/metrics", "*/*");
+    let (head, body) = scraped(address);
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(
         body.contains("\nfslockup_incidents_total{severity=\"critical\"} "),
@@ -132,25 +145,26 @@ fn a_client_that_dawdles_over_its_request_is_closed() {
     let writer = thread::spawn({
         let mut slow = slow.try_clone().expect("another handle");
         move || {
+            // Four seconds in all.
             for byte in
                 b"GET /metrics HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"
             {
                 if slow.write_all(&[*byte]).is_err() {
-                    return;
+                    return false;
                 }
                 thread::sleep(Duration::from_millis(50));
             }
+            true
         }
     });
     is_good_scrape(address);
     let answer = read_all(&mut slow);
     let elapsed = start.elapsed();
     assert!(!answer.contains(" 200 "), "{answer}");
-    // The whole request would take four seconds.
     assert!(elapsed >= LIMITS.header_timeout, "{elapsed:?}");
-    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
     drop(slow);
-    writer.join().expect("no panic");
+    let is_written = writer.join().expect("no panic");
+    assert!(!is_written, "it took all of the request");
 }
 
 #[test]
@@ -158,8 +172,8 @@ fn a_client_that_never_reads_is_closed() {
     let metrics = sample();
     // More than any buffer between the two holds.
     metrics.sampled(programs(200_000));
+    let whole_bytes = metrics.render(TextFormat::Prometheus).len();
     let address = serve(metrics, LIMITS);
-    let (_, whole) = get(address, "/metrics", "*/*");
     let mut silent = connect(address);
     silent
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -167,10 +181,9 @@ fn a_client_that_never_reads_is_closed() {
     thread::sleep(LIMITS.connection_timeout * 3);
     let got = read_all(&mut silent);
     assert!(
-        got.len() < whole.len(),
-        "{} of {} bytes",
-        got.len(),
-        whole.len()
+        got.len() < whole_bytes,
+        "{} of {whole_bytes} bytes",
+        got.len()
     );
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::{
     fs,
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 
 use fslockup::{http::Limits, metrics::TextFormat};
 use serde_json::Value;
-use support::{get, repository, sample, serve};
+use support::{repository, sample, serve, try_get};
 
 fn promtool(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new("promtool")
@@ -78,7 +78,7 @@ fn the_rules_are_right_and_do_what_their_tests_say() {
 struct Prometheus {
     child: Child,
     address: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Prometheus {
@@ -88,8 +88,21 @@ impl Drop for Prometheus {
     }
 }
 
+/// How often another port is tried.
+const PORTS_TRIED_MAX: u32 = 3;
+
 impl Prometheus {
     fn start(target: SocketAddr) -> Self {
+        for _ in 0..PORTS_TRIED_MAX {
+            let mut started = Self::start_once(target);
+            if started.gets_ready() {
+                return started;
+            }
+        }
+        panic!("prometheus: {PORTS_TRIED_MAX} ports were taken by others")
+    }
+
+    fn start_once(target: SocketAddr) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let rules = repository("packaging/prometheus.rules.yml");
         let config = format!(
@@ -102,7 +115,7 @@ impl Prometheus {
         );
         let config_file = dir.path().join("prometheus.yml");
         fs::write(&config_file, config).expect("written");
-        // Free when it is asked for; nothing else on this host looks for one meanwhile.
+        // Free now; another program may take it before Prometheus does.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = free.local_addr().expect("its number");
         drop(free);
@@ -120,29 +133,47 @@ impl Prometheus {
             .stderr(log)
             .spawn()
             .expect("prometheus (./justw test-host installs it)");
-        let started = Self {
+        Self {
             child,
             address,
-            _dir: dir,
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        // It listens first and answers 503 until it has read its data.
-        while !started.is_ready() {
-            assert!(Instant::now() < deadline, "prometheus does not get ready");
-            thread::sleep(Duration::from_millis(100));
+            dir,
         }
-        started
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Waits until it is ready; false where its port was taken.
+    fn gets_ready(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            // Its own process first: on a port that was taken another program would answer.
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                let log = self.log();
+                assert!(log.contains("address already in use"), "{status}: {log}");
+                return false;
+            }
+            if self.is_ready() {
+                return true;
+            }
+            assert!(Instant::now() < deadline, "not ready: {}", self.log());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// It listens first and answers 503 until it has read its data; a connection that was closed without
+    /// an answer was seen, too.
     fn is_ready(&self) -> bool {
-        std::net::TcpStream::connect(self.address).is_ok()
-            && get(self.address, "/-/ready", "*/*")
-                .0
-                .starts_with("HTTP/1.1 200 ")
+        TcpStream::connect(self.address).is_ok()
+            && try_get(self.address, "/-/ready", "*/*")
+                .is_some_and(|(head, _)| head.starts_with("HTTP/1.1 200 "))
     }
 
     fn api(&self, path: &str) -> Value {
-        let (head, body) = get(self.address, path, "application/json");
+        let answer = try_get(self.address, path, "application/json");
+        let (head, body) =
+            answer.unwrap_or_else(|| panic!("{path}: an empty answer; its log: {}", self.log()));
         let body = if head.contains("chunked") {
             unchunked(&body)
         } else {
@@ -160,7 +191,12 @@ impl Prometheus {
             })
             .collect();
         let answer = self.api(&format!("/api/v1/query?query={encoded}"));
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        assert_eq!(
+            answer["status"],
+            "success",
+            "{query}: {answer}; its log: {}",
+            self.log()
+        );
         answer["data"]["result"].clone()
     }
 }
@@ -212,8 +248,9 @@ fn a_real_prometheus_scrapes_it() {
     {
         assert!(
             Instant::now() < deadline,
-            "{}",
-            prometheus.api("/api/v1/targets")
+            "{}; its log: {}",
+            prometheus.api("/api/v1/targets"),
+            prometheus.log()
         );
         thread::sleep(Duration::from_millis(200));
     }

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use clap::Parser as _;
@@ -40,6 +41,22 @@ fn the_workflow_calls_what_there_is() {
     }
 }
 
+/// Writes a program that can be run at once. Another process writes it: a child that another test of this
+/// process starts meanwhile would hold a file of ours open for writing, and execve(2) refuses such a
+/// file with ETXTBSY.
+fn install(program: &Path, text: &str) {
+    let mut child = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(program)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("install");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(text.as_bytes()).expect("written");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+}
+
 /// A program in the place of `vmtest` that says how it was called and exits with a code of ours.
 fn script(code: i32) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -49,9 +66,7 @@ fn script(code: i32) -> (Option<i32>, String) {
         "#!/bin/sh\necho \"$@\" >> {}\nexit {code}\n",
         called.display()
     );
-    fs::write(&program, text).expect("written");
-    let mode = Command::new("chmod").arg("+x").arg(&program).status();
-    assert!(mode.expect("chmod").success());
+    install(&program, &text);
     let status = Command::new(example("kernel-gate.sh"))
         .args(["6.1", "/boot/vmlinuz-x", "out", "2"])
         .env("VMTEST", &program)

@@ -1,9 +1,8 @@
 //! The harness against real guests: what it says of them must be what was done to them.
 //!
-//! Compiled always, run with the feature `vmtest`. There is no runtime skip: a machine that can't
-//! boot guests fails here. `VMTEST_KERNEL` names the kernel (default: 6.1).
-
-#![cfg_attr(not(feature = "vmtest"), allow(dead_code, unused_imports))]
+//! A plain `cargo test` leaves these out and says so; `./justw test-harness` runs them. There is no
+//! runtime skip: a machine that can't boot guests fails here. `VMTEST_KERNEL` names the kernel
+//! (default: 6.1).
 
 mod packages;
 mod support;
@@ -15,7 +14,8 @@ use support::{Running, exec, exec_with, kernel, run, vmtest};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// First: without this, nothing else means anything.
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
     let scenario = "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"boots\"\nsummary = \"s\"\ncommand = [\"true\"]\n\
         disk = { fs = \"ext4\", size_mib = 64 }\ntime_limit_s = 30\n";
@@ -70,7 +70,8 @@ fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
 }
 
 /// Two kernels whose pinned version the archive doesn't have, one of which may go.
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_kernel_that_left_the_archive_is_named_and_fails_unless_it_may_go() {
     let scenario =
         "[[scenario]]\nname = \"s\"\nsummary = \"s\"\ncommand = [\"true\"]\ntime_limit_s = 30\n";
@@ -103,7 +104,8 @@ fn a_kernel_that_left_the_archive_is_named_and_fails_unless_it_may_go() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn exit_codes_and_signals_pass_through() {
     for (script, code) in [
         ("true", 0),
@@ -118,7 +120,8 @@ fn exit_codes_and_signals_pass_through() {
     }
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn stdout_and_stderr_stay_apart_and_whole() {
     let script = "i=0; while [ $i -lt 2000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done";
     let output = exec(&["sh", "-c", script]);
@@ -131,7 +134,8 @@ fn stdout_and_stderr_stay_apart_and_whole() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected("err"));
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn any_bytes_come_through() {
     let output = exec(&[
         "sh",
@@ -147,7 +151,8 @@ fn any_bytes_come_through() {
     assert_eq!(support::sha256(&output.stdout), told);
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn files_arrive_whole() {
     let out = tempfile::tempdir().expect("a directory");
     let script = "mkdir $VMTEST_OUT/d; head -c 300001 /dev/urandom > $VMTEST_OUT/d/f; : > $VMTEST_OUT/empty; sha256sum < $VMTEST_OUT/d/f";
@@ -166,7 +171,8 @@ fn files_arrive_whole() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn the_disk_is_a_fresh_file_system_of_the_kind_asked_for() {
     let output = exec_with(
         &["--fs", "ext4", "--disk", "64M"],
@@ -183,7 +189,8 @@ fn the_disk_is_a_fresh_file_system_of_the_kind_asked_for() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn nothing_of_a_command_outlives_it() {
     let output = exec(&[
         "sh",
@@ -196,7 +203,8 @@ fn nothing_of_a_command_outlives_it() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn instruction_time_does_not_depend_on_the_host() {
     let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; cut -d' ' -f1 /proc/uptime";
     let output = exec_with(&["--mode", "icount"], &["sh", "-c", script]);
@@ -207,7 +215,8 @@ fn instruction_time_does_not_depend_on_the_host() {
     assert!((0.1..60.0).contains(&uptime), "{uptime}");
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_panic_is_a_panic() {
     let output = exec(&["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 60"]);
     support::assert_harness_says(
@@ -216,7 +225,8 @@ fn a_panic_is_a_panic() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_guest_that_goes_away_is_lost() {
     support::assert_harness_says(
         &exec(&["busybox", "reboot", "-f"]),
@@ -224,7 +234,8 @@ fn a_guest_that_goes_away_is_lost() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_killed_qemu_is_lost() {
     let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
     support::signal(running.qemu(), "KILL");
@@ -234,7 +245,8 @@ fn a_killed_qemu_is_lost() {
     );
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_guest_that_falls_silent_is_hung() {
     let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
     let qemu = running.qemu();
@@ -243,20 +255,23 @@ fn a_guest_that_falls_silent_is_hung() {
     assert!(!support::is_alive(qemu));
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_program_that_does_not_end_is_timed_out() {
     let output = exec_with(&["--time-limit", "2s"], &["sleep", "1000"]);
     support::assert_harness_says(&output, "timed out: sleep did not end in 2s");
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_kernel_that_does_not_boot_is_told_from_a_lost_guest() {
     // Too little memory to unpack into: the kernel panics before the first message.
     let output = exec_with(&["--memory", "40M"], &["true"]);
     support::assert_harness_says(&output, "guest not booted: ");
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn an_interruption_leaves_nothing_behind() {
     for signal in ["INT", "TERM"] {
         let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
@@ -273,7 +288,8 @@ fn an_interruption_leaves_nothing_behind() {
     }
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn qemu_dies_with_a_killed_harness() {
     let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
     let qemu = running.qemu();
@@ -282,7 +298,8 @@ fn qemu_dies_with_a_killed_harness() {
     support::wait_until(SECOND * 10, || !support::is_alive(qemu));
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_death_costs_only_the_scenario_it_happened_in() {
     let scenario = |name: &str, script: &str| {
         format!(

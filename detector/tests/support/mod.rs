@@ -131,14 +131,22 @@ pub fn ask(address: SocketAddr, request: &[u8]) -> String {
     read_all(&mut stream)
 }
 
-/// Status line with headers, and body, of a GET.
-pub fn get(address: SocketAddr, path: &str, accept: &str) -> (String, String) {
+/// Status line with headers, and body, of a GET; none where the other side closed without an answer.
+pub fn try_get(address: SocketAddr, path: &str, accept: &str) -> Option<(String, String)> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
     );
     let answer = ask(address, request.as_bytes());
+    if answer.is_empty() {
+        return None;
+    }
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no headers: {answer:?}"));
-    (head.to_owned(), body.to_owned())
+    Some((head.to_owned(), body.to_owned()))
+}
+
+/// The same where there must be an answer.
+pub fn get(address: SocketAddr, path: &str, accept: &str) -> (String, String) {
+    try_get(address, path, accept).unwrap_or_else(|| panic!("{path}: an empty answer"))
 }

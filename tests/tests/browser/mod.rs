@@ -2,6 +2,7 @@
 //! web socket. Everything that it notices about a page is kept, and ends with it.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -55,7 +56,8 @@ pub struct Browser {
     /// What was written to the console, by the page or by the browser about it, and exceptions.
     pub complaints: Vec<String>,
     loads: usize,
-    _profile: tempfile::TempDir,
+    /// Also has what it said on stderr.
+    profile: tempfile::TempDir,
 }
 
 impl Drop for Browser {
@@ -78,7 +80,7 @@ impl Browser {
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(profile.path().join("stderr")).expect("a file"))
             .spawn()
             .expect("sh");
         let to = child.stdin.take().expect("its input");
@@ -103,7 +105,7 @@ impl Browser {
             blocked_count: 0,
             complaints: Vec::new(),
             loads: 0,
-            _profile: profile,
+            profile,
         };
         let tab = started.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let to_tab = json!({ "targetId": tab["targetId"], "flatten": true });
@@ -181,9 +183,9 @@ impl Browser {
         }
         let mut bytes = serde_json::to_vec(&message).expect("JSON");
         bytes.push(0);
-        self.to
-            .write_all(&bytes)
-            .expect("chromium-headless-shell (./justw test-host installs it)");
+        if let Err(error) = self.to.write_all(&bytes) {
+            panic!("{method}: {error}; {}", self.last_words());
+        }
         loop {
             let answer = self.receive();
             if answer["id"] == self.last_id {
@@ -193,12 +195,17 @@ impl Browser {
         }
     }
 
+    fn last_words(&self) -> String {
+        let said = fs::read_to_string(self.profile.path().join("stderr")).unwrap_or_default();
+        format!("chromium-headless-shell (./justw test-host installs it) said: {said}")
+    }
+
     /// The next message, of which events are noted.
     fn receive(&mut self) -> Value {
         let message = self
             .from
             .recv_timeout(PATIENCE)
-            .expect("chromium-headless-shell answers (./justw test-host installs it)");
+            .unwrap_or_else(|error| panic!("{error}; {}", self.last_words()));
         let of = &message["params"];
         match message["method"].as_str() {
             Some("Page.loadEventFired") => self.loads += 1,

@@ -116,7 +116,8 @@ fn rpm(directory: &Path, name: &str, files: impl FnOnce(&mut PackageBuilder)) ->
     path.display().to_string()
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_kernel_in_rpm_packages_boots() {
     let source = Source::new();
     let directory = tempfile::tempdir().expect("a directory");
@@ -175,7 +176,8 @@ fn deb(directory: &Path, name: &str, files: &[(String, Vec<u8>)]) {
     added.expect("written");
 }
 
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn a_kernel_in_a_directory_of_debian_packages_boots() {
     let source = Source::new();
     let directory = tempfile::tempdir().expect("a directory");
