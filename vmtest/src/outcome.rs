@@ -27,8 +27,10 @@ pub enum Outcome {
     TimedOut,
     /// QEMU went away while it ran.
     Lost,
-    /// Its guest did not get as far as running it.
+    /// Its guest sent nothing.
     NotBooted,
+    /// Its guest could not be made, or not get ready for it: a module is missing, a mount failed.
+    NotReady,
     /// Its kernel is not to be had.
     Unavailable,
 }
@@ -45,6 +47,7 @@ impl Outcome {
             Self::TimedOut => "timed out",
             Self::Lost => "lost",
             Self::NotBooted => "not booted",
+            Self::NotReady => "not ready",
             Self::Unavailable => "unavailable",
         }
     }
@@ -80,6 +83,21 @@ pub struct Findings {
     /// What it measured that is more than a number; its form is the scenario's.
     #[serde(default)]
     pub data: Value,
+    /// What of its time went where.
+    #[serde(default)]
+    pub times_ms: TimesMs,
+}
+
+/// What of a scenario's guest time went where; the rest is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimesMs {
+    /// Starting detectors, until they are ready.
+    pub starts: f64,
+    /// Stopping them.
+    pub stops: f64,
+    /// Flooding directories.
+    pub floods: f64,
 }
 
 /// An outcome, and why it isn't `passed`.

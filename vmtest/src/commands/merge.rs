@@ -97,6 +97,7 @@ mod tests {
             kernel: kernel.into(),
             release: None,
             name: "shared".into(),
+            boots_tried_count: 1,
             end: "exited".into(),
             boot_ms: None,
             duration_ms: 1,

@@ -39,7 +39,10 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");
     }
-    for line in result.flaky_lines() {
+    for line in result.repetition_lines() {
+        println!("{line}");
+    }
+    for line in result.boot_lines() {
         println!("{line}");
     }
     if result.is_interrupted {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     kernel_log::{Report, printable},
-    outcome::{Check, Outcome},
+    outcome::{Check, Outcome, TimesMs},
     qemu::argv::{Accelerator, EMULATED_CPU, ICOUNT_SHIFT, Mode},
     shard::Shard,
 };
@@ -43,6 +43,10 @@ pub struct ScenarioResult {
     pub detail: String,
     /// Whether its not passing doesn't fail the run: an unavailable kernel that may be.
     pub is_excused: bool,
+    /// Whether it fails the run whatever comes of a repetition: a panic, a hang that is not the host's, an
+    /// unexpected report of the kernel.
+    #[serde(default)]
+    pub is_final: bool,
     /// The guest it ran in; null when there was none.
     pub guest: Option<String>,
     /// How the guest's time passed.
@@ -51,6 +55,12 @@ pub struct ScenarioResult {
     pub accelerator: Option<Accelerator>,
     /// Guest time from start to end, where it ended.
     pub duration_ms: Option<u64>,
+    /// The host's time from start to end, where it ended: in instruction time another one.
+    #[serde(default)]
+    pub host_ms: Option<u64>,
+    /// What of its guest time went where, as it says itself.
+    #[serde(default)]
+    pub times_ms: TimesMs,
     /// What it checked.
     pub checks: Vec<Check>,
     /// What it measured.
@@ -66,11 +76,11 @@ pub struct ScenarioResult {
     pub directory: Option<PathBuf>,
     /// What did not work around it, without being its fault.
     pub troubles: Vec<String>,
-    /// How it ended at first, where this is its repetition.
+    /// How it ended at first, where it was repeated.
     pub first_failure: Option<FirstFailure>,
 }
 
-/// How a scenario ended before it was repeated.
+/// How a scenario ended before it was repeated, and how its repetitions did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstFailure {
     /// Anything but passed.
@@ -79,6 +89,53 @@ pub struct FirstFailure {
     pub detail: String,
     /// Its directory, below the output directory.
     pub directory: Option<PathBuf>,
+    /// Whether no repetition excuses it. The scenario's outcome is this one then.
+    #[serde(default)]
+    pub is_final: bool,
+    /// In their order. Only the first one can excuse the failure, and only in the same composition.
+    #[serde(default)]
+    pub repetitions: Vec<Repetition>,
+}
+
+/// One repetition of a scenario that did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// What ran before it.
+    pub composition: Composition,
+    /// The scenarios that ran before it in the same guest.
+    pub after: Vec<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, one line; empty when it passed.
+    pub detail: String,
+    /// Its guest; null when there was none.
+    pub guest: Option<String>,
+    /// Its directory, below the output directory.
+    pub directory: Option<PathBuf>,
+}
+
+/// What runs before a repetition in its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Composition {
+    /// The same scenarios as at first.
+    Same,
+    /// Others than at first: one of them ended the guest.
+    Other,
+    /// Nothing, where something did at first.
+    Alone,
+}
+
+impl Composition {
+    /// The words for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Same => "after the same scenarios",
+            Self::Other => "after other scenarios",
+            Self::Alone => "alone",
+        }
+    }
 }
 
 impl ScenarioResult {
@@ -100,6 +157,9 @@ pub struct GuestResult {
     pub release: Option<String>,
     /// The guest's name.
     pub name: String,
+    /// How many boots of it were tried, with this one: the results have one of these for each.
+    #[serde(default = "one")]
+    pub boots_tried_count: u32,
     /// How it ended.
     pub end: String,
     /// Host time from QEMU's start to the first message.
@@ -108,6 +168,18 @@ pub struct GuestResult {
     pub duration_ms: u64,
     /// What the kernel reported before the first scenario.
     pub boot_reports: Vec<Report>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl GuestResult {
+    /// It sent its first message.
+    #[must_use]
+    pub fn is_booted(&self) -> bool {
+        self.release.is_some()
+    }
 }
 
 /// What costs in instructions depend on, beside the kernel: between unlike ones nothing is compared.
@@ -210,17 +282,57 @@ impl RunResult {
         kernels
     }
 
-    /// A line for each scenario that passed only when it was repeated.
+    /// A line for each scenario that was repeated: what passed then is flaky, what failed is said more about.
     #[must_use]
-    pub fn flaky_lines(&self) -> Vec<String> {
-        let flaky = self.scenarios.iter().filter_map(|result| {
-            let first = result.flaky()?;
+    pub fn repetition_lines(&self) -> Vec<String> {
+        let repeated = self.scenarios.iter().filter_map(|result| {
+            let first = result.first_failure.as_ref()?;
+            let word = if result.flaky().is_some() {
+                "flaky"
+            } else {
+                "repeated"
+            };
+            let ends = first.repetitions.iter().map(|one| {
+                format!(
+                    "{} when repeated {}",
+                    one.outcome.word(),
+                    one.composition.words()
+                )
+            });
             Some(format!(
-                "flaky: {} on {}: at first {}: {}",
-                result.scenario, result.kernel, first.outcome, first.detail
+                "{word}: {} on {}: at first {}: {} ({})",
+                result.scenario,
+                result.kernel,
+                first.outcome,
+                first.detail,
+                ends.collect::<Vec<_>>().join(", ")
             ))
         });
-        flaky.collect()
+        repeated.collect()
+    }
+
+    /// Guests that sent nothing and were booted once more.
+    pub fn booted_again(&self) -> impl Iterator<Item = &GuestResult> {
+        self.guests
+            .iter()
+            .filter(|guest| guest.boots_tried_count > 1)
+    }
+
+    /// A line for each of them.
+    #[must_use]
+    pub fn boot_lines(&self) -> Vec<String> {
+        let again = self.booted_again().map(|guest| {
+            let end = if guest.is_booted() {
+                "came up"
+            } else {
+                "did not come up either"
+            };
+            format!(
+                "booted again: {} {}: boot {} {end}",
+                guest.kernel, guest.name, guest.boots_tried_count
+            )
+        });
+        again.collect()
     }
 
     /// The last line of a run's output.
@@ -290,10 +402,13 @@ pub(crate) mod sample {
             outcome,
             detail: detail.into(),
             is_excused: false,
+            is_final: false,
             guest: Some("shared".into()),
             mode: Mode::Multi,
             accelerator: Some(Accelerator::Tcg),
             duration_ms: Some(1234),
+            host_ms: Some(1300),
+            times_ms: TimesMs::default(),
             checks: Vec::new(),
             figures: BTreeMap::new(),
             data: Value::Null,
@@ -330,6 +445,15 @@ pub(crate) mod sample {
             outcome: Outcome::Failed,
             detail: "a wait of 3 ms was not told".into(),
             directory: Some("7.3/stall/stall".into()),
+            is_final: false,
+            repetitions: vec![Repetition {
+                composition: Composition::Same,
+                after: vec!["flood".into()],
+                outcome: Outcome::Passed,
+                detail: String::new(),
+                guest: Some("shared-again".into()),
+                directory: None,
+            }],
         });
         let mut gone = scenario(
             "5.10.223",

@@ -185,6 +185,7 @@ fn boot_once(
         kernel: slot.label().to_owned(),
         release: collector.release.clone(),
         name: name.to_owned(),
+        boots_tried_count: 1,
         end: end.to_string(),
         boot_ms: collector.boot.map(milliseconds),
         duration_ms: milliseconds(began.elapsed()),

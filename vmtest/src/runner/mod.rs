@@ -180,6 +180,8 @@ fn take_the_place(results: &mut Vec<ScenarioResult>, first: ScenarioResult) {
             outcome: first.outcome,
             detail: first.detail,
             directory: first.directory,
+            is_final: first.is_final,
+            repetitions: Vec::new(),
         });
     }
 }
