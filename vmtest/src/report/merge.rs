@@ -32,7 +32,7 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
             && part.shard.is_some_and(|shard| shard.count == count);
         if !is_alike {
             return Err(format!(
-                "{name}: of another run than {first_name}: other kernels, scenarios or number of shards"
+                "{name}: of another run than {first_name}: other kernels, other versions of them, other scenarios or number of shards"
             ));
         }
         if part.conditions != first.conditions {
@@ -40,6 +40,24 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
                 "{name}: {}, but {} in {first_name}",
                 part.conditions, first.conditions
             ));
+        }
+    }
+    // A kernel that is given as a file is known by its name alone before it boots.
+    let mut releases = BTreeMap::new();
+    for (name, part) in &parts {
+        for guest in &part.guests {
+            let Some(release) = &guest.release else {
+                continue;
+            };
+            let (other, other_name) = releases
+                .entry(guest.kernel.as_str())
+                .or_insert((release, name));
+            if *other != release {
+                return Err(format!(
+                    "{name}: kernel {} is {release}, but {other} in {other_name}",
+                    guest.kernel
+                ));
+            }
         }
     }
     let missing: Vec<_> = (1..=count)
@@ -55,6 +73,10 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
         whole.started_at = whole.started_at.min(part.started_at);
         whole.duration_ms = whole.duration_ms.max(part.duration_ms);
         whole.jobs_count += part.jobs_count;
+        whole.account = whole
+            .account
+            .zip(part.account)
+            .map(|(one, other)| one.and(other));
         whole.is_interrupted |= part.is_interrupted;
         whole.scenarios.extend(part.scenarios);
         whole.guests.extend(part.guests);
@@ -71,7 +93,10 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{report::sample, shard::Shard};
+    use crate::{
+        report::{GuestResult, sample},
+        shard::Shard,
+    };
 
     /// The sample run in two parts.
     fn parts() -> Vec<(String, RunResult)> {
@@ -131,6 +156,24 @@ mod tests {
             (
                 changed(|parts| parts[0].1.schema = "vmtest/9".into()),
                 "part-1: schema vmtest/9",
+            ),
+            (
+                changed(|parts| {
+                    for (part, release) in parts.iter_mut().zip(["6.1.0-1-amd64", "6.1.0-2-amd64"])
+                    {
+                        part.1.guests.push(GuestResult {
+                            kernel: "vmlinuz".into(),
+                            release: Some(release.into()),
+                            name: "shared".into(),
+                            boots_tried_count: 1,
+                            end: "finished".into(),
+                            boot_ms: None,
+                            duration_ms: 1,
+                            boot_reports: Vec::new(),
+                        });
+                    }
+                }),
+                "part-2: kernel vmlinuz is 6.1.0-2-amd64, but 6.1.0-1-amd64 in part-1",
             ),
             (changed(Vec::clear), "no results"),
         ] {

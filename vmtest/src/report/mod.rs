@@ -1,5 +1,6 @@
 //! The results of a run, and the files made of them: `results.json`, `junit.xml`, `summary.md`.
 
+mod account;
 mod junit;
 mod merge;
 mod summary;
@@ -21,6 +22,7 @@ use crate::{
     shard::Shard,
 };
 
+pub use account::{Account, Spent};
 pub use merge::merge;
 pub(crate) use summary::cell;
 
@@ -29,6 +31,11 @@ pub const SCHEMA: &str = "vmtest/1";
 
 /// The file with a run's results, in its output directory.
 pub const RESULTS: &str = "results.json";
+
+/// The same for CI systems, and for people.
+pub const JUNIT: &str = "junit.xml";
+/// See there.
+pub const SUMMARY: &str = "summary.md";
 
 /// One scenario on one kernel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -233,6 +240,9 @@ pub struct RunResult {
     pub conditions: Conditions,
     /// Guests at once.
     pub jobs_count: usize,
+    /// Where the time went; null in results of an earlier version.
+    #[serde(default)]
+    pub account: Option<Account>,
     /// Which part of the plan this is; null for the whole.
     pub shard: Option<Shard>,
     /// What tells one plan from another: shards of different ones are no whole.
@@ -364,8 +374,8 @@ impl RunResult {
             .expect("plain structs with string keys always serialize");
         for (name, text) in [
             (RESULTS, json),
-            ("junit.xml", junit::render(self)),
-            ("summary.md", summary::render(self)),
+            (JUNIT, junit::render(self)),
+            (SUMMARY, summary::render(self)),
         ] {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -477,6 +487,15 @@ pub(crate) mod sample {
                 ..Conditions::of(String::new())
             },
             jobs_count: 2,
+            account: Some(Account {
+                boots_ms: 12_000,
+                starts_ms: 50_000,
+                stops_ms: 20_000,
+                floods_ms: 10_000,
+                scenarios_ms: 25_000,
+                between_ms: 3_000,
+                idle_ms: 3_000,
+            }),
             shard: None,
             plan_digest: "6b86b273ff34".into(),
             is_interrupted: false,

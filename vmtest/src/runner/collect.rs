@@ -9,18 +9,22 @@ use std::{
 
 use super::KernelSlot;
 use crate::{
-    artifacts::Files,
+    artifacts::{FILE_BYTES_MAX, Files},
     kernel_log::{self, Record, Report},
-    outcome::{Findings, Judgement, Outcome, judge},
+    outcome::{Findings, Judgement, Outcome, Suspicions, TimesMs, judge},
     progress::Line,
-    protocol::{Ended, Message, Stream},
+    protocol::{Ended, FINDINGS, Message, Stream},
     qemu::argv::Accelerator,
     report::ScenarioResult,
     scenarios::Scenario,
 };
 
-/// A scenario's verdict on itself.
-const FINDINGS: &str = "result.json";
+/// What is kept of a guest's log of the kernel; its console has a limit of its own.
+const LOG_BYTES_MAX: usize = 64 << 20;
+/// Beyond these only a report of a kind that is not among them is kept.
+const REPORTS_MAX: usize = 1_000;
+/// Troubles beyond these add nothing.
+const TROUBLES_MAX: usize = 1_000;
 
 /// A result with nothing but a judgement.
 pub(super) fn blank(
@@ -34,13 +38,13 @@ pub(super) fn blank(
         outcome: judgement.outcome,
         detail: judgement.detail.clone(),
         is_excused: false,
-        is_final: false,
+        is_final: judgement.is_final,
         guest: None,
         mode: scenario.mode,
         accelerator: None,
         duration_ms: None,
         host_ms: None,
-        times_ms: crate::outcome::TimesMs::default(),
+        times_ms: TimesMs::default(),
         checks: Vec::new(),
         figures: std::collections::BTreeMap::new(),
         data: serde_json::Value::Null,
@@ -55,9 +59,21 @@ pub(super) fn blank(
 /// The scenario that runs.
 struct Current {
     index: usize,
+    began: Instant,
     directory: PathBuf,
     files: Files,
-    reports: Vec<Report>,
+    suspicions: Suspicions,
+    /// Bytes of its two streams.
+    streams_bytes: [u64; 2],
+    flood: Option<String>,
+}
+
+/// The scenario that ended last: what comes before the next one begins, or before the guest's end, is its own.
+struct Last {
+    index: usize,
+    result: ScenarioResult,
+    directory: PathBuf,
+    suspicions: Suspicions,
 }
 
 /// Collects what one guest sends.
@@ -71,6 +87,7 @@ pub struct Collector<'a> {
     accelerator: Accelerator,
     began: Instant,
     current: Option<Current>,
+    last: Option<Last>,
     is_done: Vec<bool>,
     kernel_log: Vec<u8>,
     warnings: Vec<u8>,
@@ -79,8 +96,8 @@ pub struct Collector<'a> {
     pub release: Option<String>,
     /// Host time to the first message.
     pub boot: Option<Duration>,
-    /// Reports before the first scenario.
-    pub boot_reports: Vec<Report>,
+    /// What the kernel's log had before the first scenario.
+    pub at_boot: Suspicions,
     /// Whether any scenario of this guest did not pass.
     pub has_failure: bool,
 }
@@ -104,13 +121,14 @@ impl<'a> Collector<'a> {
             accelerator,
             began: Instant::now(),
             current: None,
+            last: None,
             is_done: vec![false; scenarios.len()],
             kernel_log: Vec::new(),
             warnings: Vec::new(),
             troubles: Vec::new(),
             release: None,
             boot: None,
-            boot_reports: Vec::new(),
+            at_boot: Suspicions::default(),
             has_failure: false,
         }
     }
@@ -132,7 +150,7 @@ impl<'a> Collector<'a> {
             .collect()
     }
 
-    /// Takes one message; returns the result of the scenario that it ended.
+    /// Takes one message; returns the result of a scenario that is over, with all that came behind its end.
     pub fn take(&mut self, message: Message, line: &Line) -> Option<ScenarioResult> {
         match message {
             Message::Hello(hello) => {
@@ -142,23 +160,29 @@ impl<'a> Collector<'a> {
             Message::Started(index) => {
                 let scenario = self.scenarios.get(index)?;
                 line.set(&scenario.name);
+                let over = self.conclude();
                 let directory = self.out.join(self.relative).join(&scenario.name);
                 let files = Files::new(Some(directory.clone()));
                 self.current = Some(Current {
                     index,
+                    began: Instant::now(),
                     directory,
                     files,
-                    reports: Vec::new(),
+                    suspicions: Suspicions::default(),
+                    streams_bytes: [0, 0],
+                    flood: None,
                 });
+                return over;
             }
             Message::Output(stream, bytes) => self.output(stream, &bytes),
             Message::Kmsg(record) => self.kmsg(&record),
-            Message::KernelLog(bytes) => self.kernel_log.extend(bytes),
+            Message::KmsgLost(count) => self.suspicions().lost_count += count,
+            Message::KernelLog(bytes) => append(&mut self.kernel_log, &bytes),
             Message::Trouble(text) => {
                 log::info!("{} {}: {text}", self.slot.label(), self.guest);
-                self.troubles.push(kernel_log::printable(text.as_bytes()));
+                self.trouble(kernel_log::printable(text.as_bytes()));
             }
-            Message::Ended(ended) => return self.ended(&ended),
+            Message::Ended(ended) => self.ended(&ended),
             Message::Heartbeat | Message::Bye(_) | Message::Broken(_) => {}
             file => {
                 if let Some(current) = &mut self.current {
@@ -169,25 +193,77 @@ impl<'a> Collector<'a> {
         None
     }
 
-    /// The guest died: the result of the scenario that ran, if one did.
-    pub fn die(&mut self, judgement: &Judgement) -> Option<ScenarioResult> {
-        let mut current = self.current.take()?;
-        let console =
-            fs::read(self.out.join(self.relative).join("console.log")).unwrap_or_default();
-        // What the kernel said last did not come through the channel.
-        for report in kernel_log::scan(&console) {
-            if !current.reports.contains(&report) {
-                current.reports.push(report);
+    /// The result of the scenario that ended last, now that nothing of its own can come any more.
+    pub fn conclude(&mut self) -> Option<ScenarioResult> {
+        let Last {
+            index,
+            mut result,
+            directory,
+            suspicions,
+        } = self.last.take()?;
+        let judgement = Judgement {
+            outcome: result.outcome,
+            detail: result.detail,
+            is_final: result.is_final,
+        };
+        let expects = &self.scenarios[index].expects;
+        let judgement = suspicions.added_to(judgement, "after it had ended: ", expects);
+        result.outcome = judgement.outcome;
+        result.detail = judgement.detail;
+        result.is_final = judgement.is_final;
+        result.kernel_reports.extend(suspicions.reports);
+        result.troubles.append(&mut self.troubles);
+        if result.outcome == Outcome::Passed {
+            for name in crate::artifacts::STREAM_NAMES {
+                let _ = fs::remove_file(directory.join(name));
             }
+            let _ = fs::remove_dir(&directory);
+        } else {
+            self.has_failure = true;
         }
-        Some(self.result(current, judgement, None, Findings::default()))
+        result.directory = directory
+            .exists()
+            .then(|| self.relative.join(&result.scenario));
+        Some(result)
+    }
+
+    /// The guest died: the result of the scenario that ran, or of the one that ended last.
+    pub fn die(&mut self, judgement: &Judgement) -> Option<ScenarioResult> {
+        if let Some(mut current) = self.current.take() {
+            let console =
+                fs::read(self.out.join(self.relative).join("console.log")).unwrap_or_default();
+            // What the kernel said last did not come through the channel.
+            for report in kernel_log::scan(&console) {
+                if !current.suspicions.reports.contains(&report) {
+                    keep(&mut current.suspicions.reports, report);
+                }
+            }
+            let expects = &self.scenarios[current.index].expects;
+            // What killed it is in the judgement already.
+            let judgement = if judgement.is_final {
+                judgement.clone()
+            } else {
+                current.suspicions.added_to(judgement.clone(), "", expects)
+            };
+            self.over(current, judgement, None, Findings::default());
+        } else if let Some(last) = &mut self.last {
+            let why = format!("the guest ended after this scenario: {}", judgement.detail);
+            last.result.detail = match last.result.outcome {
+                Outcome::Passed => why,
+                _ => format!("{why}; {}", last.result.detail),
+            };
+            last.result.outcome = judgement.outcome;
+            last.result.is_final |= judgement.is_final;
+        }
+        self.conclude()
     }
 
     /// Writes the logs, or removes them when everything passed; nothing is left of a scenario
     /// that passed but its files.
     pub fn finish(self, is_finished: bool) {
         let directory = self.out.join(self.relative);
-        if is_finished && !self.has_failure {
+        // The guest only sends its log where there is something in it, or the user wants it.
+        if is_finished && !self.has_failure && self.kernel_log.is_empty() {
             let _ = fs::remove_file(directory.join("console.log"));
         } else {
             let log = if self.kernel_log.is_empty() {
@@ -204,17 +280,34 @@ impl<'a> Collector<'a> {
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        let Some(current) = &self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         let name = match stream {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
         };
+        let written_bytes = &mut current.streams_bytes[stream as usize];
+        *written_bytes += bytes.len() as u64;
+        if *written_bytes > FILE_BYTES_MAX {
+            current.flood = Some(format!(
+                "{name}: more than {} MiB, the rest is not kept",
+                FILE_BYTES_MAX >> 20
+            ));
+            return;
+        }
         let path = current.directory.join(name);
         let written = fs::create_dir_all(&current.directory)
             .and_then(|()| File::options().create(true).append(true).open(&path))
             .and_then(|mut file| file.write_all(bytes));
         if let Err(error) = written {
-            self.troubles.push(format!("{}: {error}", path.display()));
+            self.trouble(format!("{}: {error}", path.display()));
+        }
+    }
+
+    fn trouble(&mut self, text: String) {
+        if self.troubles.len() < TROUBLES_MAX {
+            self.troubles.push(text);
         }
     }
 
@@ -222,77 +315,87 @@ impl<'a> Collector<'a> {
         let Some(record) = Record::parse(bytes) else {
             return;
         };
-        self.warnings.extend(record.render());
-        let Some(report) = kernel_log::classify(record.text()) else {
+        append(&mut self.warnings, &record.render());
+        if let Some(report) = kernel_log::classify(record.text()) {
+            keep(&mut self.suspicions().reports, report);
+        }
+    }
+
+    /// Whom the kernel's log counts for now.
+    fn suspicions(&mut self) -> &mut Suspicions {
+        match (&mut self.current, &mut self.last) {
+            (Some(current), _) => &mut current.suspicions,
+            (None, Some(last)) => &mut last.suspicions,
+            (None, None) => &mut self.at_boot,
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        let Some(current) = self.current.take() else {
             return;
         };
-        let is_booting = self.done_count() == 0;
-        match &mut self.current {
-            Some(current) => current.reports.push(report),
-            None if is_booting => self.boot_reports.push(report),
-            None => {}
-        }
-    }
-
-    fn ended(&mut self, ended: &Ended) -> Option<ScenarioResult> {
-        let current = self.current.take()?;
         let findings = read_findings(&current);
         let expects = &self.scenarios[current.index].expects;
-        let mut judgement = judge(ended, &findings, &current.reports, expects);
-        if let Some(problem) = current
-            .files
-            .problems()
-            .first()
-            .filter(|_| judgement.outcome == Outcome::Passed)
-        {
-            judgement = Judgement {
-                outcome: Outcome::Failed,
-                detail: problem.clone(),
-            };
+        let mut judgement = judge(ended, &findings, &current.suspicions, expects);
+        let too_much = current.flood.clone();
+        let problem = too_much.or_else(|| current.files.problems().into_iter().next());
+        if let Some(problem) = problem.filter(|_| judgement.outcome == Outcome::Passed) {
+            judgement = Judgement::new(Outcome::Failed, problem);
         }
-        Some(self.result(
-            current,
-            &judgement,
-            Some(ended.duration_ms),
-            findings.unwrap_or_default(),
-        ))
+        let findings = findings.unwrap_or_default();
+        self.over(current, judgement, Some(ended.duration_ms), findings);
     }
 
-    fn result(
+    /// The scenario is over, but for what comes behind its end.
+    fn over(
         &mut self,
         current: Current,
-        judgement: &Judgement,
+        judgement: Judgement,
         duration_ms: Option<u64>,
         findings: Findings,
-    ) -> ScenarioResult {
+    ) {
+        // A guest's boot has no result of its own: the first scenario that ends pays for it.
+        let judgement = if self.is_done.contains(&true) {
+            judgement
+        } else {
+            self.at_boot.added_to(judgement, "at boot: ", &[])
+        };
         self.is_done[current.index] = true;
         let scenario = &self.scenarios[current.index];
-        if judgement.outcome == Outcome::Passed {
-            for name in crate::artifacts::STREAM_NAMES {
-                let _ = fs::remove_file(current.directory.join(name));
-            }
-            let _ = fs::remove_dir(&current.directory);
-        } else {
-            self.has_failure = true;
-        }
         let mut troubles = std::mem::take(&mut self.troubles);
         troubles.extend(current.files.problems());
-        ScenarioResult {
+        let result = ScenarioResult {
             guest: Some(self.guest.to_owned()),
             accelerator: Some(self.accelerator),
             duration_ms,
+            host_ms: u64::try_from(current.began.elapsed().as_millis()).ok(),
+            times_ms: findings.times_ms,
             checks: findings.checks,
             figures: findings.figures,
             data: findings.data,
-            kernel_reports: current.reports,
+            kernel_reports: current.suspicions.reports,
             files: current.files.complete().to_vec(),
-            directory: current
-                .directory
-                .exists()
-                .then(|| self.relative.join(&scenario.name)),
             troubles,
-            ..blank(self.slot, scenario, judgement)
-        }
+            ..blank(self.slot, scenario, &judgement)
+        };
+        self.last = Some(Last {
+            index: current.index,
+            result,
+            directory: current.directory,
+            suspicions: Suspicions::default(),
+        });
+    }
+}
+
+fn append(log: &mut Vec<u8>, bytes: &[u8]) {
+    if log.len() + bytes.len() <= LOG_BYTES_MAX {
+        log.extend(bytes);
+    }
+}
+
+fn keep(reports: &mut Vec<Report>, report: Report) {
+    if reports.len() < REPORTS_MAX || reports.iter().all(|one| one.kind != report.kind) {
+        reports.push(report);
     }
 }
 
