@@ -3,27 +3,27 @@
 mod account;
 mod junit;
 mod merge;
+mod result;
+#[cfg(test)]
+pub(crate) mod sample;
 mod summary;
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    kernel_log::{Report, printable},
-    outcome::{Check, Outcome, TimesMs},
-    qemu::argv::{Accelerator, EMULATED_CPU, ICOUNT_SHIFT, Mode},
+    kernel_log::printable,
+    outcome::Outcome,
+    qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
     shard::Shard,
 };
 
 pub use account::{Account, Spent};
 pub use merge::merge;
+pub use result::{Composition, FirstFailure, GuestResult, Repetition, ScenarioResult};
 pub(crate) use summary::cell;
 
 /// The schema of `results.json`.
@@ -36,158 +36,6 @@ pub const RESULTS: &str = "results.json";
 pub const JUNIT: &str = "junit.xml";
 /// See there.
 pub const SUMMARY: &str = "summary.md";
-
-/// One scenario on one kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ScenarioResult {
-    /// The kernel's name.
-    pub kernel: String,
-    /// The scenario's name.
-    pub scenario: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why it isn't passed, one line; empty when it is.
-    pub detail: String,
-    /// Whether its not passing doesn't fail the run: an unavailable kernel that may be.
-    pub is_excused: bool,
-    /// Whether it fails the run whatever comes of a repetition: a panic, a hang that is not the host's, an
-    /// unexpected report of the kernel.
-    #[serde(default)]
-    pub is_final: bool,
-    /// The guest it ran in; null when there was none.
-    pub guest: Option<String>,
-    /// How the guest's time passed.
-    pub mode: Mode,
-    /// Who executed the guest.
-    pub accelerator: Option<Accelerator>,
-    /// Guest time from start to end, where it ended.
-    pub duration_ms: Option<u64>,
-    /// The host's time from start to end, where it ended: in instruction time another one.
-    #[serde(default)]
-    pub host_ms: Option<u64>,
-    /// What of its guest time went where, as it says itself.
-    #[serde(default)]
-    pub times_ms: TimesMs,
-    /// What it checked.
-    pub checks: Vec<Check>,
-    /// What it measured.
-    pub figures: BTreeMap<String, f64>,
-    /// What it measured that is more than a number; null when nothing is.
-    #[serde(default)]
-    pub data: Value,
-    /// What the kernel reported meanwhile, expected reports too.
-    pub kernel_reports: Vec<Report>,
-    /// Files it left, below its directory.
-    pub files: Vec<String>,
-    /// Its directory, below the output directory.
-    pub directory: Option<PathBuf>,
-    /// What did not work around it, without being its fault.
-    pub troubles: Vec<String>,
-    /// How it ended at first, where it was repeated.
-    pub first_failure: Option<FirstFailure>,
-}
-
-/// How a scenario ended before it was repeated, and how its repetitions did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstFailure {
-    /// Anything but passed.
-    pub outcome: Outcome,
-    /// Why, one line.
-    pub detail: String,
-    /// Its directory, below the output directory.
-    pub directory: Option<PathBuf>,
-    /// Whether no repetition excuses it. The scenario's outcome is this one then.
-    #[serde(default)]
-    pub is_final: bool,
-    /// In their order. Only the first one can excuse the failure, and only in the same composition.
-    #[serde(default)]
-    pub repetitions: Vec<Repetition>,
-}
-
-/// One repetition of a scenario that did not pass.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Repetition {
-    /// What ran before it.
-    pub composition: Composition,
-    /// The scenarios that ran before it in the same guest.
-    pub after: Vec<String>,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why, one line; empty when it passed.
-    pub detail: String,
-    /// Its guest; null when there was none.
-    pub guest: Option<String>,
-    /// Its directory, below the output directory.
-    pub directory: Option<PathBuf>,
-}
-
-/// What runs before a repetition in its guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Composition {
-    /// The same scenarios as at first.
-    Same,
-    /// Others than at first: one of them ended the guest.
-    Other,
-    /// Nothing, where something did at first.
-    Alone,
-}
-
-impl Composition {
-    /// The words for people.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Same => "after the same scenarios",
-            Self::Other => "after other scenarios",
-            Self::Alone => "alone",
-        }
-    }
-}
-
-impl ScenarioResult {
-    /// It passed, but not at first.
-    #[must_use]
-    pub fn flaky(&self) -> Option<&FirstFailure> {
-        self.first_failure
-            .as_ref()
-            .filter(|_| self.outcome == Outcome::Passed)
-    }
-}
-
-/// One boot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GuestResult {
-    /// The kernel's name.
-    pub kernel: String,
-    /// `uname -r` as the guest said it.
-    pub release: Option<String>,
-    /// The guest's name.
-    pub name: String,
-    /// How many boots of it were tried, with this one: the results have one of these for each.
-    #[serde(default = "one")]
-    pub boots_tried_count: u32,
-    /// How it ended.
-    pub end: String,
-    /// Host time from QEMU's start to the first message.
-    pub boot_ms: Option<u64>,
-    /// Host time from start to end.
-    pub duration_ms: u64,
-    /// What the kernel reported before the first scenario.
-    pub boot_reports: Vec<Report>,
-}
-
-fn one() -> u32 {
-    1
-}
-
-impl GuestResult {
-    /// It sent its first message.
-    #[must_use]
-    pub fn is_booted(&self) -> bool {
-        self.release.is_some()
-    }
-}
 
 /// What costs in instructions depend on, beside the kernel: between unlike ones nothing is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -397,122 +245,6 @@ fn make_printable(value: &mut Value) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod sample {
-    use super::*;
-    use crate::kernel_log::ReportKind;
-
-    fn scenario(kernel: &str, name: &str, outcome: Outcome, detail: &str) -> ScenarioResult {
-        ScenarioResult {
-            kernel: kernel.into(),
-            scenario: name.into(),
-            outcome,
-            detail: detail.into(),
-            is_excused: false,
-            is_final: false,
-            guest: Some("shared".into()),
-            mode: Mode::Multi,
-            accelerator: Some(Accelerator::Tcg),
-            duration_ms: Some(1234),
-            host_ms: Some(1300),
-            times_ms: TimesMs::default(),
-            checks: Vec::new(),
-            figures: BTreeMap::new(),
-            data: Value::Null,
-            kernel_reports: Vec::new(),
-            files: Vec::new(),
-            directory: Some(format!("{kernel}/shared/{name}").into()),
-            troubles: Vec::new(),
-            first_failure: None,
-        }
-    }
-
-    /// A run with one of everything.
-    pub fn run() -> RunResult {
-        let mut passed = scenario("6.1", "flood", Outcome::Passed, "");
-        passed.figures.insert("walk_ns".into(), 75_000.0);
-        passed.files.push("walk.rec".into());
-        passed.checks.push(Check {
-            claim: "one walk".into(),
-            passed: true,
-            detail: String::new(),
-        });
-        let mut failed = scenario(
-            "7.3",
-            "flood",
-            Outcome::Failed,
-            "one walk: there were 2 | <&> \\u{1b}",
-        );
-        failed.kernel_reports.push(Report {
-            kind: ReportKind::SoftLockup,
-            line: "watchdog: BUG: soft lockup".into(),
-        });
-        let mut flaky = scenario("7.3", "stall", Outcome::Passed, "");
-        flaky.first_failure = Some(FirstFailure {
-            outcome: Outcome::Failed,
-            detail: "a wait of 3 ms was not told".into(),
-            directory: Some("7.3/stall/stall".into()),
-            is_final: false,
-            repetitions: vec![Repetition {
-                composition: Composition::Same,
-                after: vec!["flood".into()],
-                outcome: Outcome::Passed,
-                detail: String::new(),
-                guest: Some("shared-again".into()),
-                directory: None,
-            }],
-        });
-        let mut gone = scenario(
-            "5.10.223",
-            "flood",
-            Outcome::Unavailable,
-            "has left the archive",
-        );
-        (
-            gone.is_excused,
-            gone.guest,
-            gone.duration_ms,
-            gone.directory,
-            gone.accelerator,
-        ) = (true, None, None, None, None);
-        let mut run = RunResult {
-            schema: SCHEMA.to_owned(),
-            started_at: "2026-11-23T04:00:00Z".into(),
-            duration_ms: 61_500,
-            conditions: Conditions {
-                qemu_version: "10.0.2".into(),
-                ..Conditions::of(String::new())
-            },
-            jobs_count: 2,
-            account: Some(Account {
-                boots_ms: 12_000,
-                starts_ms: 50_000,
-                stops_ms: 20_000,
-                floods_ms: 10_000,
-                scenarios_ms: 25_000,
-                between_ms: 3_000,
-                idle_ms: 3_000,
-            }),
-            shard: None,
-            plan_digest: "6b86b273ff34".into(),
-            is_interrupted: false,
-            passed_count: 0,
-            failed_count: 0,
-            excused_kernels: Vec::new(),
-            scenarios: vec![
-                passed,
-                scenario("6.1", "kill-9", Outcome::Hung, "no sign of life"),
-                failed,
-                flaky,
-                gone,
-            ],
-            guests: Vec::new(),
-        };
-        run.conclude();
-        run
     }
 }
 

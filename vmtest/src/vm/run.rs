@@ -358,3 +358,23 @@ impl<'a> Listener<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_grows_too_large_is_a_flood() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("console.log");
+        assert_eq!(flood(&log), None, "a terminal has no file");
+        let file = fs::File::create(&log).expect("made");
+        file.set_len(LOG_BYTES_MAX).expect("sparse");
+        assert_eq!(flood(&log), None);
+        file.set_len(LOG_BYTES_MAX + 1).expect("sparse");
+        assert_eq!(
+            flood(&log).as_deref(),
+            Some("console.log has more than 64 MiB")
+        );
+    }
+}
