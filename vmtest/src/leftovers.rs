@@ -122,7 +122,7 @@ mod tests {
         let link = parent.path().join(format!("{PREFIX}link"));
         std::os::unix::fs::symlink(elsewhere.path(), &link).expect("made");
 
-        assert_eq!(sweep(parent.path()), [left.clone()]);
+        assert_eq!(sweep(parent.path()), std::slice::from_ref(&left));
         assert!(!left.exists() && results.exists() && elsewhere.path().exists());
         assert!(held.path().join("disk.img").exists());
 

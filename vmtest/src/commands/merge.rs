@@ -96,6 +96,7 @@ mod tests {
         let mut part = sample::run();
         part.shard = Some(Shard { index, count: 2 });
         part.scenarios.retain(|one| one.kernel == kernel);
+        part.guests.clear();
         part.guests.push(GuestResult {
             kernel: kernel.into(),
             release: None,

@@ -1,5 +1,7 @@
 //! Where the time of a run went.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{GuestResult, ScenarioResult};
@@ -65,7 +67,12 @@ impl Account {
         let guests_ms = sum(|guest| guest.duration_ms);
         let boots_ms = sum(|guest| guest.boot_ms.unwrap_or(guest.duration_ms));
         let jobs_ms = duration_ms.saturating_mul(jobs_count as u64);
-        let whole = |ms: f64| ms.round() as u64;
+        let whole = |ms: f64| {
+            let rounded = Duration::try_from_secs_f64((ms + 0.5) / 1000.0);
+            rounded.map_or(0, |time| {
+                u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+            })
+        };
         let TimesMs {
             starts,
             stops,

@@ -42,24 +42,6 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
             ));
         }
     }
-    // A kernel that is given as a file is known by its name alone before it boots.
-    let mut releases = BTreeMap::new();
-    for (name, part) in &parts {
-        for guest in &part.guests {
-            let Some(release) = &guest.release else {
-                continue;
-            };
-            let (other, other_name) = releases
-                .entry(guest.kernel.as_str())
-                .or_insert((release, name));
-            if *other != release {
-                return Err(format!(
-                    "{name}: kernel {} is {release}, but {other} in {other_name}",
-                    guest.kernel
-                ));
-            }
-        }
-    }
     let missing: Vec<_> = (1..=count)
         .filter(|index| !names.contains_key(index))
         .map(|index| format!("{index}/{count}"))
@@ -93,10 +75,7 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        report::{GuestResult, sample},
-        shard::Shard,
-    };
+    use crate::{report::sample, shard::Shard};
 
     /// The sample run in two parts.
     fn parts() -> Vec<(String, RunResult)> {
@@ -156,24 +135,6 @@ mod tests {
             (
                 changed(|parts| parts[0].1.schema = "vmtest/9".into()),
                 "part-1: schema vmtest/9",
-            ),
-            (
-                changed(|parts| {
-                    for (part, release) in parts.iter_mut().zip(["6.1.0-1-amd64", "6.1.0-2-amd64"])
-                    {
-                        part.1.guests.push(GuestResult {
-                            kernel: "vmlinuz".into(),
-                            release: Some(release.into()),
-                            name: "shared".into(),
-                            boots_tried_count: 1,
-                            end: "finished".into(),
-                            boot_ms: None,
-                            duration_ms: 1,
-                            boot_reports: Vec::new(),
-                        });
-                    }
-                }),
-                "part-2: kernel vmlinuz is 6.1.0-2-amd64, but 6.1.0-1-amd64 in part-1",
             ),
             (changed(Vec::clear), "no results"),
         ] {

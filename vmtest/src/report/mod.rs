@@ -150,20 +150,13 @@ impl RunResult {
             } else {
                 "repeated"
             };
-            let ends = first.repetitions.iter().map(|one| {
-                format!(
-                    "{} when repeated {}",
-                    one.outcome.word(),
-                    one.composition.words()
-                )
-            });
             Some(format!(
                 "{word}: {} on {}: at first {}: {} ({})",
                 result.scenario,
                 result.kernel,
                 first.outcome,
                 first.detail,
-                ends.collect::<Vec<_>>().join(", ")
+                first.repetitions_text()
             ))
         });
         repeated.collect()

@@ -119,6 +119,21 @@ impl Composition {
     }
 }
 
+impl FirstFailure {
+    /// How the repetitions ended, in words.
+    #[must_use]
+    pub fn repetitions_text(&self) -> String {
+        let ends = self.repetitions.iter().map(|one| {
+            format!(
+                "{} when repeated {}",
+                one.outcome.word(),
+                one.composition.words()
+            )
+        });
+        ends.collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl ScenarioResult {
     /// It passed, but not at first.
     #[must_use]

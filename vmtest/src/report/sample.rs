@@ -115,7 +115,16 @@ pub fn run() -> RunResult {
             flaky,
             gone,
         ],
-        guests: Vec::new(),
+        guests: vec![GuestResult {
+            kernel: "7.3".into(),
+            release: Some("7.3.4-amd64".into()),
+            name: "shared".into(),
+            boots_tried_count: 2,
+            end: "finished".into(),
+            boot_ms: Some(5_000),
+            duration_ms: 30_000,
+            boot_reports: Vec::new(),
+        }],
     };
     run.conclude();
     run

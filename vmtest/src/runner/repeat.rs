@@ -230,7 +230,7 @@ fn replace(results: &mut [ScenarioResult], result: ScenarioResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{plan::PlannedKernel, plan::plan, report::sample, scenarios::Scenarios};
+    use crate::{report::sample, scenarios::Scenarios};
 
     fn ended(scenario: &str, guest: &str, outcome: Outcome, is_final: bool) -> ScenarioResult {
         let mut result = sample::run().scenarios.swap_remove(0);
@@ -320,7 +320,11 @@ mod tests {
         let scenarios = Scenarios::load(Some(file.path()))
             .expect("a manifest")
             .entries;
-        let planned = plan(&[PlannedKernel::new("6.1", &[])], &scenarios).swap_remove(0);
+        let planned = PlannedGuest {
+            kernel: 0,
+            name: "shared".into(),
+            scenarios,
+        };
         // b ended the first boot.
         let results = [
             ended("a", "shared", Outcome::Passed, false),
