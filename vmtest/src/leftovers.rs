@@ -1,7 +1,7 @@
 //! Private directories that don't stay: what a killed vmtest leaves, a later one takes away.
 //!
 //! Each is locked (flock(2)) for as long as its process lives. The kernel gives the lock back whatever the
-//! process's end, so one that can be locked belongs to nobody any more.
+//! process's end, so one that can be locked has no owner any more.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_holds_is_swept() {
+    fn only_what_no_process_holds_is_swept() {
         let parent = tempfile::tempdir().expect("a directory");
         let held = Private::below(parent.path()).expect("made");
         fs::write(held.path().join("disk.img"), "x").expect("written");

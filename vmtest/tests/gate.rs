@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
 };
@@ -17,7 +17,9 @@ use tempfile::TempDir;
 const KERNEL: &str = "6.1";
 
 /// The kernel against itself: what it was measured to be is the baseline of the others.
-static ITSELF: LazyLock<(Output, TempDir)> = LazyLock::new(|| {
+/// A static is never dropped, so it is cargo's directory that keeps it.
+static ITSELF: LazyLock<(Output, PathBuf)> = LazyLock::new(|| {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate-itself");
     let options = [
         "--candidate",
         KERNEL,
@@ -26,11 +28,15 @@ static ITSELF: LazyLock<(Output, TempDir)> = LazyLock::new(|| {
         "--scenario",
         "attach-coverage",
     ];
-    gate(KERNEL, &options)
+    (gate_into(&out, KERNEL, &options), out)
 });
 
 fn gate(baseline: &str, options: &[&str]) -> (Output, TempDir) {
     let out = tempfile::tempdir().expect("a directory");
+    (gate_into(out.path(), baseline, options), out)
+}
+
+fn gate_into(out: &Path, baseline: &str, options: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_vmtest"))
         .args([
             "gate",
@@ -42,18 +48,15 @@ fn gate(baseline: &str, options: &[&str]) -> (Output, TempDir) {
             baseline,
             "--out",
         ])
-        .arg(out.path())
+        .arg(out)
         .args(options)
         .output();
-    (output.expect("vmtest runs"), out)
+    output.expect("vmtest runs")
 }
 
 /// The candidate with a word on its command line, against what was saved of the kernel.
 fn worse(word: &str, scenario: &str) -> (Output, TempDir) {
-    let baseline = format!(
-        "{}:{KERNEL}",
-        ITSELF.1.path().join("results.json").display()
-    );
+    let baseline = format!("{}:{KERNEL}", ITSELF.1.join("results.json").display());
     gate(
         &baseline,
         &[
@@ -90,7 +93,7 @@ fn of_standing(findings: &[Value], standing: &str) -> Vec<(String, String)> {
 fn a_kernel_is_as_good_as_itself_and_every_number_leads_to_its_file() {
     let (output, out) = &*ITSELF;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let findings = findings(out.path());
+    let findings = findings(out);
     assert!(findings.len() > 20, "{findings:#?}");
     for finding in &findings {
         assert_ne!(finding["standing"], "not-compared", "{finding}");
@@ -100,13 +103,13 @@ fn a_kernel_is_as_good_as_itself_and_every_number_leads_to_its_file() {
                 .expect("text")
                 .split_once('#')
                 .unwrap_or((evidence.as_str().expect("text"), ""));
-            let text = fs::read(out.path().join(file))
-                .unwrap_or_else(|error| panic!("{evidence}: {error}"));
+            let text =
+                fs::read(out.join(file)).unwrap_or_else(|error| panic!("{evidence}: {error}"));
             let value: Value = serde_json::from_slice(&text).expect("JSON");
             assert!(value.pointer(pointer).is_some(), "{evidence}");
         }
     }
-    let page = fs::read_to_string(out.path().join("gate.html")).expect("written");
+    let page = fs::read_to_string(out.join("gate.html")).expect("written");
     assert_eq!(page.matches("<svg").count(), 4);
 }
 

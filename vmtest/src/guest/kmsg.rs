@@ -130,7 +130,7 @@ fn each_record(device: &mut File, mut take: impl FnMut(&[u8])) {
             Ok(0) => return,
             Ok(length) => take(&buffer[..length]),
             // EPIPE: records were overwritten before they were read; the next read goes on
-            // with the oldest that is left, whose number tells how many went.
+            // with the oldest that is left, whose number says how many went.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             Err(_) => return,
         }

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_came_twice_is_told_with_what_came_alone() {
+    fn a_failure_that_came_twice_keeps_what_came_alone() {
         let first = ended("s", "shared", Outcome::Failed, false);
         let result = verdict(
             &first,
