@@ -100,6 +100,6 @@ cargo-deb:
 
 # Record the corpus anew on every kernel; read the changed snapshots before accepting them
 corpus: packages
-    {{bin}}/vmtest run --out target/corpus
+    {{bin}}/vmtest run --keep-files --out target/corpus
     tests/update-corpus target/corpus
 

@@ -12,6 +12,15 @@ use crate::protocol::{FileEnd, Message};
 /// The scenario's own streams are kept under these names beside its files.
 pub const STREAM_NAMES: [&str; 2] = ["stdout", "stderr"];
 
+/// The most that is kept of one file, and of one of the streams.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// The most that is kept of all files of a scenario.
+const ALL_BYTES_MAX: u64 = 256 << 20;
+/// What a file counts for beside its bytes: empty ones fill a disk too.
+const EACH_FILE_BYTES: u64 = 4 << 10;
+/// Problems beyond these add nothing.
+const PROBLEMS_MAX: usize = 100;
+
 /// Receives the files of one scenario.
 #[derive(Debug)]
 pub struct Files {
@@ -20,6 +29,7 @@ pub struct Files {
     open: BTreeMap<String, u64>,
     complete: Vec<String>,
     problems: Vec<String>,
+    all_bytes: u64,
 }
 
 impl Files {
@@ -31,6 +41,7 @@ impl Files {
             open: BTreeMap::new(),
             complete: Vec::new(),
             problems: Vec::new(),
+            all_bytes: 0,
         }
     }
 
@@ -44,9 +55,13 @@ impl Files {
                 let Some(path) = self.path(&directory, name) else {
                     return;
                 };
+                let length_bytes = bytes.len() as u64;
+                if let Err(problem) = self.admit(name, *offset_bytes, length_bytes) {
+                    return self.problem(problem);
+                }
                 match write_at(&path, *offset_bytes, bytes) {
-                    Ok(()) => *self.open.entry(name.clone()).or_default() += bytes.len() as u64,
-                    Err(error) => self.problems.push(format!("{}: {error}", path.display())),
+                    Ok(()) => *self.open.entry(name.clone()).or_default() += length_bytes,
+                    Err(error) => self.problem(format!("{}: {error}", path.display())),
                 }
             }
             Message::FileEnd(end) => {
@@ -54,9 +69,14 @@ impl Files {
                     return;
                 };
                 let received = self.open.remove(&end.name).unwrap_or(0);
+                if received == 0
+                    && let Err(problem) = self.admit(&end.name, 0, 0)
+                {
+                    return self.problem(problem);
+                }
                 match check(&path, end, received) {
                     Ok(()) => self.complete.push(end.name.clone()),
-                    Err(problem) => self.problems.push(format!("{}: {problem}", path.display())),
+                    Err(problem) => self.problem(format!("{}: {problem}", path.display())),
                 }
             }
             _ => {}
@@ -81,6 +101,37 @@ impl Files {
         self.problems.iter().cloned().chain(cut).collect()
     }
 
+    /// Guests are not trusted: their files must not fill the disk, nor be larger than they are.
+    fn admit(&mut self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<(), String> {
+        let name = crate::kernel_log::printable(name.as_bytes());
+        if offset_bytes.saturating_add(length_bytes) > FILE_BYTES_MAX {
+            return Err(format!(
+                "{name}: more than {} MiB, the rest is not kept",
+                FILE_BYTES_MAX >> 20
+            ));
+        }
+        let more_bytes = if offset_bytes == 0 {
+            length_bytes + EACH_FILE_BYTES
+        } else {
+            length_bytes
+        };
+        if self.all_bytes + more_bytes > ALL_BYTES_MAX {
+            return Err(format!(
+                "{name}: all files together are more than {} MiB, the rest is not kept",
+                ALL_BYTES_MAX >> 20
+            ));
+        }
+        self.all_bytes += more_bytes;
+        Ok(())
+    }
+
+    /// Each once: a file that is too long is so with each of its chunks.
+    fn problem(&mut self, problem: String) {
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
     /// Guests are not trusted: a name must not lead out of the directory.
     fn path(&mut self, directory: &Path, name: &str) -> Option<PathBuf> {
         let is_plain = Path::new(name)
@@ -89,9 +140,8 @@ impl Files {
         if is_plain && !name.is_empty() && !STREAM_NAMES.contains(&name) {
             return Some(directory.join(name));
         }
-        self.problems.push(format!(
-            "file {:?} of the guest: not a name that can be kept",
-            name
+        self.problem(format!(
+            "file {name:?} of the guest: not a name that can be kept"
         ));
         None
     }
@@ -192,6 +242,36 @@ mod tests {
             assert!(problems.contains(part), "{problems}");
         }
         assert!(files.complete().is_empty());
+    }
+
+    #[test]
+    fn a_guest_can_fill_no_disk_with_its_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut files = Files::new(Some(directory.path().to_owned()));
+        for offset_bytes in [FILE_BYTES_MAX, 1 << 62, u64::MAX] {
+            files.take(&chunk("far", offset_bytes, b"x"));
+        }
+        assert!(!directory.path().join("far").exists());
+        assert_eq!(
+            files.problems(),
+            ["far: more than 64 MiB, the rest is not kept"]
+        );
+        // The limits themselves, without the bytes.
+        for index in 0..4 {
+            assert_eq!(
+                files.admit("big", 0, FILE_BYTES_MAX - EACH_FILE_BYTES),
+                Ok(()),
+                "{index}"
+            );
+        }
+        files.take(&end_of("empty", b""));
+        let problems = files.problems();
+        assert!(problems[1].contains("all files together"), "{problems:?}");
+        assert!(!directory.path().join("empty").exists() && files.complete().is_empty());
+        for index in 0..1_000 {
+            files.take(&chunk(&format!("/{index}"), 0, b"x"));
+        }
+        assert_eq!(files.problems().len(), PROBLEMS_MAX);
     }
 
     #[test]

@@ -142,10 +142,14 @@ pub struct RunArgs {
     /// Where results go: results.json, junit.xml, summary.md, and the logs of each guest.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Run what did not pass once more, each alone in a fresh guest, where no more than N did not.
-    /// What passes then is reported as flaky, with its first failure and that one's files.
+    /// Run what did not pass once more, in a fresh guest after the same scenarios, where no more than N did not.
+    /// What passes then is reported as flaky, with its first failure and that one's files. A panic, a hang of
+    /// the guest's own and an unexpected report of the kernel fail the run all the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub repeat_failed: usize,
+    /// Keep files and logs of what passed too: recordings, the kernel's log.
+    #[arg(long)]
+    pub keep_files: bool,
     /// Accelerator and files.
     #[command(flatten)]
     pub accel: AccelArgs,

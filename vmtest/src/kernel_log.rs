@@ -15,6 +15,7 @@ pub const LEVEL_WARNING: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     priority: u32,
+    sequence: u64,
     time_us: u64,
     text: &'a [u8],
 }
@@ -26,7 +27,8 @@ impl<'a> Record<'a> {
         let split = bytes.iter().position(|byte| *byte == b';')?;
         let mut head = std::str::from_utf8(&bytes[..split]).ok()?.split(',');
         let priority = head.next()?.parse().ok()?;
-        let time_us = head.nth(1)?.parse().ok()?;
+        let sequence = head.next()?.parse().ok()?;
+        let time_us = head.next()?.parse().ok()?;
         let body = &bytes[split + 1..];
         let end = body
             .iter()
@@ -34,9 +36,16 @@ impl<'a> Record<'a> {
             .unwrap_or(body.len());
         Some(Self {
             priority,
+            sequence,
             time_us,
             text: &body[..end],
         })
+    }
+
+    /// Its number: the first record of a boot is 0, and each has the next one.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// 0 (emergency) to 7 (debug).
@@ -120,7 +129,11 @@ pub struct Report {
 
 /// How a line of each kind begins, and what else must be in it. Prefixes, not mere contents: a
 /// file name in another line must not pass for a report. More specific ones first.
-const SIGNS: [(&str, &str, ReportKind); 17] = [
+///
+/// The kernel's own words: `lib/ubsan.c`, `kernel/locking/lockdep.c`, `kernel/rcu/`, `lib/refcount.c`,
+/// `lib/list_debug.c`, `mm/kmemleak.c`, `mm/slub.c`; KASAN, KFENCE, KCSAN, KMSAN, "scheduling while atomic",
+/// "sleeping function called from invalid context" and "unable to handle" all begin with `BUG: `.
+const SIGNS: [(&str, &str, ReportKind); 43] = [
     ("watchdog: BUG: soft lockup", "", ReportKind::SoftLockup),
     ("NMI watchdog: BUG: soft lockup", "", ReportKind::SoftLockup),
     ("BUG: soft lockup", "", ReportKind::SoftLockup),
@@ -140,11 +153,57 @@ const SIGNS: [(&str, &str, ReportKind); 17] = [
     ("INFO: task ", "blocked", ReportKind::HungTask),
     ("Kernel panic - not syncing", "", ReportKind::Panic),
     ("WARNING: ", " at ", ReportKind::Warning),
+    // Lockdep: "possible circular locking dependency detected", "possible recursive locking detected",
+    // "SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected", "bad unlock balance detected!" and more.
+    ("WARNING: ", " detected", ReportKind::Warning),
+    ("WARNING: inconsistent lock state", "", ReportKind::Warning),
+    ("WARNING: suspicious RCU usage", "", ReportKind::Warning),
+    ("WARNING: held lock freed!", "", ReportKind::Warning),
+    (
+        "WARNING: lock held when returning to user space!",
+        "",
+        ReportKind::Warning,
+    ),
+    (
+        "WARNING: Nested lock was not taken",
+        "",
+        ReportKind::Warning,
+    ),
+    ("INFO: possible ", " detected", ReportKind::Warning),
+    ("INFO: suspicious RCU usage", "", ReportKind::Warning),
+    ("INFO: inconsistent lock state", "", ReportKind::Warning),
+    (
+        "INFO: trying to register non-static key",
+        "",
+        ReportKind::Warning,
+    ),
+    ("[ INFO: possible ", " detected", ReportKind::Warning),
+    ("[ INFO: suspicious RCU usage", "", ReportKind::Warning),
+    ("[ BUG: ", "", ReportKind::Bug),
     ("BUG: ", "", ReportKind::Bug),
+    // SLUB: "BUG kmalloc-64 (Not tainted): Poison overwritten".
+    ("BUG ", "ainted", ReportKind::Bug),
     ("kernel BUG at ", "", ReportKind::Bug),
+    ("UBSAN: ", "", ReportKind::Bug),
+    ("refcount_t: ", "", ReportKind::Warning),
+    ("list_add corruption", "", ReportKind::Bug),
+    ("list_del corruption", "", ReportKind::Bug),
+    // Without the part, it is what kmemleak says when it starts.
+    ("kmemleak: ", "suspected memory leak", ReportKind::Warning),
+    ("Unable to handle kernel ", "", ReportKind::Bug),
+    (
+        "unregister_netdevice: waiting for ",
+        "to become free",
+        ReportKind::Warning,
+    ),
+    ("Fixing recursive fault", "", ReportKind::Oops),
+    ("PANIC: double fault", "", ReportKind::Oops),
+    ("traps: PANIC: double fault", "", ReportKind::Oops),
     ("Oops: ", "", ReportKind::Oops),
     ("general protection fault", "", ReportKind::Oops),
     ("invalid opcode: ", "", ReportKind::Oops),
+    ("divide error: ", "", ReportKind::Oops),
+    ("stack segment: ", "", ReportKind::Oops),
     ("int3: ", "", ReportKind::Oops),
 ];
 
@@ -152,6 +211,11 @@ const SIGNS: [(&str, &str, ReportKind); 17] = [
 #[must_use]
 pub fn classify(text: &[u8]) -> Option<Report> {
     let text = strip_time(text);
+    // Most lines are none, and a guest looks at each line of its log.
+    let could_be = |(start, _, _): &(&str, &str, ReportKind)| text.starts_with(start.as_bytes());
+    if !SIGNS.iter().any(could_be) {
+        return None;
+    }
     let line = printable(text);
     let sign = SIGNS
         .iter()
@@ -244,6 +308,7 @@ mod tests {
     fn a_record_of_dev_kmsg_is_taken_apart() {
         let record = Record::parse(b"4,512,1234567,-;x;y\n SUBSYSTEM=pci\n").expect("a record");
         assert_eq!((record.level(), record.is_from_kernel()), (4, true));
+        assert_eq!(record.sequence(), 512);
         assert_eq!(record.text(), b"x;y");
         assert_eq!(record.render(), b"[    1.234567] x;y\n");
         let by_a_program = Record::parse(b"12,1,0,-;BUG: not really").expect("a record");
@@ -313,6 +378,100 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(kind_of(line), expected, "{}", printable(line));
+        }
+    }
+
+    /// Lines as the kernel prints them, each with a name of what it belongs to.
+    #[test]
+    fn what_debug_kernels_find_is_a_report() {
+        for (line, expected) in [
+            (
+                "UBSAN: array-index-out-of-bounds in fs/dcache.c:3:5",
+                ReportKind::Bug,
+            ),
+            (
+                "UBSAN: Undefined behaviour in fs/dcache.c:3:5",
+                ReportKind::Bug,
+            ),
+            (
+                "BUG: KASAN: slab-use-after-free in d_x+0x1/0x2",
+                ReportKind::Bug,
+            ),
+            (
+                "BUG: KFENCE: use-after-free read in d_x+0x1/0x2",
+                ReportKind::Bug,
+            ),
+            ("BUG: KCSAN: data-race in a / b", ReportKind::Bug),
+            ("BUG: KMSAN: uninit-value in d_x+0x1/0x2", ReportKind::Bug),
+            (
+                "BUG: scheduling while atomic: cat/99/0x00000002",
+                ReportKind::Bug,
+            ),
+            (
+                "BUG: sleeping function called from invalid context at fs/dcache.c:1",
+                ReportKind::Bug,
+            ),
+            (
+                "BUG: unable to handle page fault for address: 0",
+                ReportKind::Bug,
+            ),
+            (
+                "BUG dentry (Not tainted): Poison overwritten",
+                ReportKind::Bug,
+            ),
+            ("[ BUG: Invalid wait context ]", ReportKind::Bug),
+            (
+                "list_del corruption. prev->next should be x, but was y.",
+                ReportKind::Bug,
+            ),
+            ("list_add corruption. prev is NULL.", ReportKind::Bug),
+            (
+                "WARNING: possible circular locking dependency detected",
+                ReportKind::Warning,
+            ),
+            (
+                "WARNING: possible recursive locking detected",
+                ReportKind::Warning,
+            ),
+            (
+                "WARNING: possible irq lock inversion dependency detected",
+                ReportKind::Warning,
+            ),
+            (
+                "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+                ReportKind::Warning,
+            ),
+            ("WARNING: bad unlock balance detected!", ReportKind::Warning),
+            ("WARNING: inconsistent lock state", ReportKind::Warning),
+            ("WARNING: suspicious RCU usage", ReportKind::Warning),
+            (
+                "INFO: trying to register non-static key.",
+                ReportKind::Warning,
+            ),
+            (
+                "refcount_t: underflow; use-after-free.",
+                ReportKind::Warning,
+            ),
+            (
+                "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+                ReportKind::Warning,
+            ),
+            ("divide error: 0000 [#1] SMP", ReportKind::Oops),
+            (
+                "traps: PANIC: double fault, error_code: 0x0",
+                ReportKind::Oops,
+            ),
+        ] {
+            assert_eq!(kind_of(line.as_bytes()), Some(expected), "{line}");
+        }
+        for line in [
+            "kmemleak: Kernel memory leak detector initialized (mem pool available: 15716)",
+            "BUGFIX applied",
+            "traps: cat[99] general protection fault ip:0 sp:0 error:0",
+            "INFO: lockdep is turned off.",
+            "clocksource: UBSAN: no",
+        ] {
+            assert_eq!(kind_of(line.as_bytes()), None, "{line}");
         }
     }
 

@@ -27,8 +27,10 @@ pub enum Outcome {
     TimedOut,
     /// QEMU went away while it ran.
     Lost,
-    /// Its guest did not get as far as running it.
+    /// Its guest sent nothing.
     NotBooted,
+    /// Its guest could not be made, or not get ready for it: a module is missing, a mount failed.
+    NotReady,
     /// Its kernel is not to be had.
     Unavailable,
 }
@@ -45,6 +47,7 @@ impl Outcome {
             Self::TimedOut => "timed out",
             Self::Lost => "lost",
             Self::NotBooted => "not booted",
+            Self::NotReady => "not ready",
             Self::Unavailable => "unavailable",
         }
     }
@@ -80,6 +83,21 @@ pub struct Findings {
     /// What it measured that is more than a number; its form is the scenario's.
     #[serde(default)]
     pub data: Value,
+    /// What of its time went where.
+    #[serde(default)]
+    pub times_ms: TimesMs,
+}
+
+/// What of a scenario's guest time went where; the rest is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimesMs {
+    /// Starting detectors, until they are ready.
+    pub starts: f64,
+    /// Stopping them.
+    pub stops: f64,
+    /// Flooding directories.
+    pub floods: f64,
 }
 
 /// An outcome, and why it isn't `passed`.
@@ -89,14 +107,75 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// Why, one line; empty when passed.
     pub detail: String,
+    /// Whether no repetition excuses it.
+    pub is_final: bool,
 }
 
 impl Judgement {
-    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
+    /// One that a repetition may excuse.
+    pub fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
         Self {
             outcome,
             detail: detail.into(),
+            is_final: false,
         }
+    }
+
+    /// The same where no repetition excuses it.
+    #[must_use]
+    pub fn final_if(self, is_final: bool) -> Self {
+        Self {
+            is_final: self.is_final || is_final,
+            ..self
+        }
+    }
+}
+
+/// What came of the kernel's log besides what a scenario expects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suspicions {
+    /// Reports.
+    pub reports: Vec<Report>,
+    /// Records that were overwritten before they could be read: each may have been a report.
+    pub lost_count: u64,
+}
+
+impl Suspicions {
+    /// Why they are a fault, in one line, where they are.
+    #[must_use]
+    pub fn fault(&self, expects: &[ReportKind]) -> Option<String> {
+        let unexpected = self
+            .reports
+            .iter()
+            .find(|report| !expects.contains(&report.kind));
+        if let Some(report) = unexpected {
+            return Some(format!(
+                "unexpected report of the kernel ({}): {}",
+                report.kind, report.line
+            ));
+        }
+        (self.lost_count > 0).then(|| {
+            format!(
+                "{} records of the kernel's log were overwritten before they could be read",
+                self.lost_count
+            )
+        })
+    }
+
+    /// The judgement with this fault: the outcome stays unless it was passed, and no repetition excuses it.
+    #[must_use]
+    pub fn added_to(&self, judgement: Judgement, when: &str, expects: &[ReportKind]) -> Judgement {
+        let Some(fault) = self.fault(expects) else {
+            return judgement;
+        };
+        let fault = format!("{when}{fault}");
+        let (outcome, detail) = match judgement.outcome {
+            Outcome::Passed => (Outcome::Failed, fault),
+            // The one that is first named is the one that counts most.
+            Outcome::Failed => (Outcome::Failed, format!("{fault}; {}", judgement.detail)),
+            other => (other, format!("{}; {fault}", judgement.detail)),
+        };
+        Judgement::new(outcome, detail).final_if(true)
     }
 }
 
@@ -105,25 +184,17 @@ impl Judgement {
 pub fn judge(
     ended: &Ended,
     findings: &Result<Findings, String>,
-    reports: &[Report],
+    suspicions: &Suspicions,
     expects: &[ReportKind],
 ) -> Judgement {
+    suspicions.added_to(judge_command(ended, findings), "", expects)
+}
+
+fn judge_command(ended: &Ended, findings: &Result<Findings, String>) -> Judgement {
     if ended.is_timed_out {
         return Judgement::new(
             Outcome::TimedOut,
             format!("killed after {} ms of guest time", ended.duration_ms),
-        );
-    }
-    if let Some(report) = reports
-        .iter()
-        .find(|report| !expects.contains(&report.kind))
-    {
-        return Judgement::new(
-            Outcome::Failed,
-            format!(
-                "unexpected report of the kernel ({}): {}",
-                report.kind, report.line
-            ),
         );
     }
     let broken_check = match findings {
@@ -160,11 +231,17 @@ pub fn judge_death(end: &End) -> Option<Judgement> {
     let detail = end.to_string();
     Some(match end {
         End::Finished | End::Interrupted => return None,
-        End::Panicked(line) => Judgement::new(Outcome::Panicked, line.clone()),
-        End::Hung => Judgement::new(Outcome::Hung, detail),
+        End::Panicked(line) => Judgement::new(Outcome::Panicked, line.clone()).final_if(true),
+        End::Hung(host) => Judgement::new(Outcome::Hung, detail).final_if(host.is_none()),
         End::TimedOut => Judgement::new(Outcome::TimedOut, detail),
+        End::Flooded(_) => Judgement::new(Outcome::Failed, detail),
+        End::Reset => Judgement::new(Outcome::Lost, detail).final_if(true),
         End::Lost(how) => Judgement::new(Outcome::Lost, how.clone()),
-        End::NotBooted(why) | End::Broken(why) => Judgement::new(Outcome::NotBooted, why.clone()),
+        End::NotBooted(why) => Judgement::new(Outcome::NotBooted, why.clone()),
+        End::PanickedAtBoot(line) => {
+            Judgement::new(Outcome::NotBooted, line.clone()).final_if(true)
+        }
+        End::Broken(why) => Judgement::new(Outcome::NotReady, why.clone()),
     })
 }
 
@@ -195,7 +272,14 @@ mod tests {
         reports: &[Report],
         expects: &[ReportKind],
     ) -> Outcome {
-        judge(ended, &Ok(findings), reports, expects).outcome
+        judge(ended, &Ok(findings), &seen(reports, 0), expects).outcome
+    }
+
+    fn seen(reports: &[Report], lost_count: u64) -> Suspicions {
+        Suspicions {
+            reports: reports.to_vec(),
+            lost_count,
+        }
     }
 
     #[test]
@@ -217,11 +301,11 @@ mod tests {
             Outcome::Failed
         );
         assert_eq!(
-            judge(&exited(1), &Ok(broken), &[], &[]).detail,
+            judge(&exited(1), &Ok(broken), &seen(&[], 0), &[]).detail,
             "c: d\\u{1b}"
         );
         assert_eq!(
-            judge(&exited(0), &Err("no JSON".into()), &[], &[]).outcome,
+            judge(&exited(0), &Err("no JSON".into()), &seen(&[], 0), &[]).outcome,
             Outcome::Failed
         );
     }
@@ -253,6 +337,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_excuses_a_report_or_the_loss_of_one() {
+        let judged = |ended: &Ended, suspicions: &Suspicions| {
+            judge(ended, &Ok(Findings::default()), suspicions, &[])
+        };
+        let reported = judged(&exited(0), &seen(&[lockup()], 0));
+        assert!(reported.is_final && reported.detail.contains("soft lockup"));
+        let lost = judged(&exited(0), &seen(&[], 3));
+        assert_eq!((lost.outcome, lost.is_final), (Outcome::Failed, true));
+        assert!(lost.detail.starts_with("3 records "), "{}", lost.detail);
+        assert!(!judged(&exited(1), &seen(&[], 0)).is_final);
+        // What else went wrong does not hide it.
+        let timed_out = Ended {
+            is_timed_out: true,
+            ..exited(0)
+        };
+        let both = judged(&timed_out, &seen(&[lockup()], 0));
+        assert_eq!((both.outcome, both.is_final), (Outcome::TimedOut, true));
+        assert!(
+            both.detail.starts_with("killed after 5 ms") && both.detail.contains("soft lockup")
+        );
+        let both = judged(&exited(7), &seen(&[lockup()], 0));
+        assert!(both.detail.ends_with("; exit code 7"), "{}", both.detail);
+    }
+
+    #[test]
     fn a_time_out_is_not_a_failure() {
         let ended = Ended {
             is_timed_out: true,
@@ -267,20 +376,33 @@ mod tests {
     }
 
     #[test]
-    fn each_death_has_its_outcome() {
+    fn each_death_has_its_outcome_and_only_the_hosts_own_are_excused() {
         let cases = [
-            (End::Panicked("x".into()), Some(Outcome::Panicked)),
-            (End::Hung, Some(Outcome::Hung)),
-            (End::TimedOut, Some(Outcome::TimedOut)),
-            (End::Lost("x".into()), Some(Outcome::Lost)),
-            (End::NotBooted("x".into()), Some(Outcome::NotBooted)),
-            (End::Broken("x".into()), Some(Outcome::NotBooted)),
+            (End::Panicked("x".into()), Some((Outcome::Panicked, true))),
+            (End::Hung(None), Some((Outcome::Hung, true))),
+            (
+                End::Hung(Some("it got no CPU".into())),
+                Some((Outcome::Hung, false)),
+            ),
+            (End::TimedOut, Some((Outcome::TimedOut, false))),
+            (End::Flooded("x".into()), Some((Outcome::Failed, false))),
+            (End::Reset, Some((Outcome::Lost, true))),
+            (End::Lost("x".into()), Some((Outcome::Lost, false))),
+            (
+                End::NotBooted("x".into()),
+                Some((Outcome::NotBooted, false)),
+            ),
+            (
+                End::PanickedAtBoot("x".into()),
+                Some((Outcome::NotBooted, true)),
+            ),
+            (End::Broken("x".into()), Some((Outcome::NotReady, false))),
             (End::Finished, None),
             (End::Interrupted, None),
         ];
         for (end, expected) in cases {
             assert_eq!(
-                judge_death(&end).map(|judgement| judgement.outcome),
+                judge_death(&end).map(|judgement| (judgement.outcome, judgement.is_final)),
                 expected,
                 "{end}"
             );

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{digest::hex, kernel, scenarios::Scenario};
+use crate::{digest::hex, kernel, kernels::Kernels, scenarios::Scenario};
 
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,16 +77,16 @@ pub fn plan(kernels: &[PlannedKernel], scenarios: &[Scenario]) -> Vec<PlannedGue
     guests
 }
 
-/// What tells one plan from another: 12 hexadecimal digits of the SHA-256 of its kernels, guests and scenarios.
+/// What distinguishes one plan from another: 12 hexadecimal digits of the SHA-256 of its kernels with their
+/// pinned packages and words, its guests, and all that is said of their scenarios.
 #[must_use]
-pub fn digest(kernels: &[PlannedKernel], guests: &[PlannedGuest]) -> String {
+pub fn digest(kernels: &[PlannedKernel], guests: &[PlannedGuest], manifest: &Kernels) -> String {
     let mut hash = Sha256::new();
+    for kernel in kernels {
+        hash.update(format!("{kernel:?}\0{:?}\0", manifest.pin(&kernel.name)));
+    }
     for guest in guests {
-        let kernel = &kernels[guest.kernel].name;
-        hash.update(format!("{kernel}\n{}\n", guest.name));
-        for scenario in &guest.scenarios {
-            hash.update(format!("{}\0", scenario.name));
-        }
+        hash.update(format!("{guest:?}\0"));
     }
     hex(&hash.finalize()[..6])
 }
@@ -181,6 +181,36 @@ mod tests {
         only_rt.tags = vec!["rt".into()];
         let guests = plan(&[kernel("6.1", "lts"), kernel("7.3-rt", "rt")], &[only_rt]);
         assert_eq!(described(&guests), ["1 rt: rt"]);
+    }
+
+    #[test]
+    fn another_definition_is_another_plan() {
+        let manifest = Kernels::load(None).expect("built in");
+        let of = |kernel: PlannedKernel, scenario: Scenario| {
+            let kernels = [kernel];
+            digest(&kernels, &plan(&kernels, &[scenario]), &manifest)
+        };
+        let same = || of(kernel("6.1", "lts"), scenario("a", true, Mode::Multi));
+        assert_eq!(same(), same());
+        let mut words = kernel("6.1", "lts");
+        words.kernel_args.push("nosmp".into());
+        assert_ne!(of(words, scenario("a", true, Mode::Multi)), same());
+        let changes: [fn(&mut Scenario); 5] = [
+            |one| one.command.push("x".into()),
+            |one| one.mode = Mode::Icount,
+            |one| one.time_limit_s += 1,
+            |one| one.kernel_args.push("quiet".into()),
+            |one| one.expects.push(crate::kernel_log::ReportKind::Warning),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut changed = scenario("a", true, Mode::Multi);
+            change(&mut changed);
+            assert_ne!(of(kernel("6.1", "lts"), changed), same(), "{index}");
+        }
+        assert_ne!(
+            of(kernel("6.12", "lts"), scenario("a", true, Mode::Multi)),
+            same()
+        );
     }
 
     #[test]

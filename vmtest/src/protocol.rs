@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where the guest's PID 1 finds its [`Job`].
 pub const JOB_PATH: &str = "/vmtest.json";
+/// A command's verdict on itself, among its files.
+pub const FINDINGS: &str = "result.json";
 /// Where the guest mounts its disk.
 pub const DISK_PATH: &str = "/mnt/disk";
 /// Where a guest with an init of its own finds the initramfs.
@@ -35,6 +37,8 @@ pub struct Job {
     pub mode: String,
     /// Commands to run one after another.
     pub commands: Vec<GuestCommand>,
+    /// Files of commands that passed and the kernel's log are sent too.
+    pub keeps_all: bool,
     /// An interactive shell on the console instead of commands.
     pub shell: Option<ShellJob>,
 }
@@ -138,6 +142,8 @@ pub enum Message {
     Ended(Ended),
     /// One record of the kernel log, of level warning or worse.
     Kmsg(Vec<u8>),
+    /// So many records of the kernel log were overwritten before they could be read.
+    KmsgLost(u64),
     /// Sign of life, once a second of guest time.
     Heartbeat,
     /// Something optional did not work; the guest goes on.
@@ -175,6 +181,7 @@ mod kind {
     pub const BROKEN: u8 = 11;
     pub const KERNEL_LOG: u8 = 12;
     pub const BYE: u8 = 13;
+    pub const KMSG_LOST: u8 = 14;
 }
 
 impl Message {
@@ -198,6 +205,7 @@ impl Message {
             Self::FileEnd(end) => (kind::FILE_END, json(end)),
             Self::Ended(ended) => (kind::ENDED, json(ended)),
             Self::Kmsg(record) => (kind::KMSG, record.clone()),
+            Self::KmsgLost(count) => (kind::KMSG_LOST, json(count)),
             Self::Heartbeat => (kind::HEARTBEAT, Vec::new()),
             Self::Trouble(text) => (kind::TROUBLE, text.clone().into_bytes()),
             Self::Broken(text) => (kind::BROKEN, text.clone().into_bytes()),
@@ -237,6 +245,7 @@ impl Message {
             kind::FILE_END => Self::FileEnd(parsed(kind, &payload)?),
             kind::ENDED => Self::Ended(parsed(kind, &payload)?),
             kind::KMSG => Self::Kmsg(payload),
+            kind::KMSG_LOST => Self::KmsgLost(parsed(kind, &payload)?),
             kind::HEARTBEAT => Self::Heartbeat,
             kind::TROUBLE => Self::Trouble(text(payload)),
             kind::BROKEN => Self::Broken(text(payload)),
@@ -305,6 +314,7 @@ mod tests {
             }),
             Message::Ended(ended),
             Message::Kmsg(b"4,1,2,-;x".to_vec()),
+            Message::KmsgLost(7),
             Message::Heartbeat,
             Message::Trouble("t".into()),
             Message::Broken("b".into()),

@@ -273,7 +273,7 @@ fn a_kernel_that_does_not_boot_is_told_from_a_lost_guest() {
 #[test]
 #[ignore = "boots guests: ./justw test-harness"]
 fn an_interruption_leaves_nothing_behind() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
         let (qemu, files) = (running.qemu(), running.private_files());
         assert!(!files.is_empty());
@@ -292,10 +292,114 @@ fn an_interruption_leaves_nothing_behind() {
 #[ignore = "boots guests: ./justw test-harness"]
 fn qemu_dies_with_a_killed_harness() {
     let running = Running::start(&["sh", "-c", "echo ready; sleep 1000"]);
-    let qemu = running.qemu();
-    support::signal(running.id(), "KILL");
+    let (qemu, files) = (running.qemu(), running.private_files());
+    let id = running.id();
+    support::signal(id, "KILL");
+    support::wait_until(SECOND * 10, || {
+        !support::is_alive(qemu) && !support::is_alive(id)
+    });
+    assert!(!files.is_empty() && files.iter().all(|path| path.exists()));
+    // Whatever becomes of the next start, it sweeps what the killed one left.
+    let next = support::exec_on("no-such-kernel", &[], &["true"])
+        .env("TMPDIR", running.temporary())
+        .output()
+        .expect("vmtest runs");
+    assert_eq!(next.status.code(), Some(125), "{next:?}");
+    assert!(files.iter().all(|path| !path.exists()), "{files:?}");
+    let left = fs::read_dir(running.temporary()).expect("there").count();
+    assert_eq!(left, 0);
     running.wait(SECOND * 20);
-    support::wait_until(SECOND * 10, || !support::is_alive(qemu));
+}
+
+/// Each in a guest of its own: what they provoke is the kernel's, at boot or later.
+#[cfg_attr(feature = "vmtest", test)]
+fn what_no_repetition_excuses_is_final_and_what_is_missing_is_named() {
+    // A kernel object that is not there: a WARN in each boot, and no other harm.
+    let at_boot = r#"kernel_args = ["initcall_blacklist=mm_sysfs_init"]"#;
+    // The kernel writes a kilobyte about each of its tasks in one go, while the only CPU runs nothing else: more than
+    // the 128 KiB that its log has room for.
+    let overwritten =
+        "i=0; while [ $i -lt 400 ]; do sleep 100 & i=$((i+1)); done; echo t > /proc/sysrq-trigger";
+    let disk = r#"disk = { fs = "ext4", size_mib = 64 }"#;
+    let blocked = "echo 2 > /proc/sys/kernel/hung_task_timeout_secs; fsfreeze --freeze /mnt/disk; touch /mnt/disk/x & \
+        sleep 7; fsfreeze --unfreeze /mnt/disk; wait";
+    let scenario = |name: &str, script: &str, more: &str| {
+        format!(
+            "[[scenario]]\nname = \"{name}\"\nsummary = \"s\"\ncommand = [\"sh\", \"-c\", '{script}']\n\
+             time_limit_s = 60\n{more}\n"
+        )
+    };
+    let manifest = [
+        "[guest]\nhas_busybox = true\n".to_owned(),
+        scenario("at-boot", "true", at_boot),
+        scenario("overwritten", overwritten, "cpus = 1"),
+        scenario("blocked", blocked, disk),
+        scenario("no-module", "true", r#"modules = ["no-such-module"]"#),
+        scenario(
+            "passes",
+            r#"echo out; echo x > $VMTEST_OUT/file; echo "{}" > $VMTEST_OUT/result.json"#,
+            "",
+        ),
+    ]
+    .concat();
+    let (output, out) = run(&manifest, &["--kernel", &kernel(), "--accel", "tcg"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.ends_with("\n1 passed, 4 failed\n"), "{stdout}");
+    let results: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.path().join("results.json")).expect("written"))
+            .expect("JSON");
+    let result = |name: &str| {
+        let all = results["scenarios"].as_array().expect("an array");
+        let found = all.iter().find(|one| one["scenario"] == name);
+        found.unwrap_or_else(|| panic!("no {name}: {results:#}"))
+    };
+    for (name, outcome, is_final, start) in [
+        (
+            "at-boot",
+            "failed",
+            true,
+            "at boot: unexpected report of the kernel (warning): WARNING: ",
+        ),
+        ("overwritten", "failed", true, ""),
+        (
+            "blocked",
+            "failed",
+            true,
+            "unexpected report of the kernel (hung-task): INFO: task touch:",
+        ),
+        ("no-module", "not-ready", false, "module no_such_module: "),
+        ("passes", "passed", false, ""),
+    ] {
+        let result = result(name);
+        assert_eq!(
+            (&result["outcome"], &result["is_final"]),
+            (&outcome.into(), &is_final.into()),
+            "{result}"
+        );
+        let detail = result["detail"].as_str().expect("text");
+        assert!(detail.starts_with(start), "{detail}");
+    }
+    let detail = result("overwritten")["detail"].as_str().expect("text");
+    assert!(
+        detail.contains(" were overwritten before they could be read"),
+        "{detail}"
+    );
+    let there = |path: &str| out.path().join(kernel()).join(path).exists();
+    assert!(there("at-boot/kernel.log") && there("blocked/console.log"));
+    // What passed leaves its verdict, and nothing that had to be sent for it.
+    assert!(there("passes/passes/result.json") && !there("passes/passes/file"));
+    assert!(!there("passes/kernel.log") && !there("passes/console.log"));
+    // The time is accounted for.
+    let account = results["account"].as_object().expect("an account");
+    let sum_ms: u64 = account.values().filter_map(serde_json::Value::as_u64).sum();
+    let jobs_ms = results["duration_ms"].as_u64().expect("a number")
+        * results["jobs_count"].as_u64().expect("a number");
+    assert!(
+        sum_ms.abs_diff(jobs_ms) <= jobs_ms / 50,
+        "{sum_ms} {jobs_ms}"
+    );
+    assert!(account["boots_ms"].as_u64() > Some(0));
 }
 
 #[test]
@@ -317,7 +421,8 @@ fn a_death_costs_only_the_scenario_it_happened_in() {
         scenario("last", "true"),
     ]
     .concat();
-    let (output, out) = run(&manifest, &["--kernel", &kernel()]);
+    let options = ["--kernel", &kernel(), "--keep-files"];
+    let (output, out) = run(&manifest, &options);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(stdout.ends_with("\n2 passed, 3 failed\n"), "{stdout}");

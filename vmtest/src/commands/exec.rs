@@ -15,6 +15,7 @@ use crate::{
     cli::ExecArgs,
     image::{Content, libraries},
     kernels::Kernels,
+    leftovers::Private,
     protocol::{Ended, GuestCommand, Job, Message, Stream},
     vm::{self, End},
 };
@@ -44,12 +45,10 @@ pub fn run(arguments: &ExecArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     };
     let job = Job {
         commands: vec![command],
+        keeps_all: arguments.out.is_some(),
         ..Job::default()
     };
-    let logs = tempfile::Builder::new()
-        .prefix("vmtest-exec-")
-        .tempdir()
-        .context("directory for the guest's logs")?;
+    let logs = Private::temporary().context("directory for the guest's logs")?;
     let request = vm::Request {
         kernel: &guest.kernel,
         spec: &guest.spec,

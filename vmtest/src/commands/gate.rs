@@ -61,6 +61,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             jobs: arguments.jobs,
             repeat_failed: arguments.repeat_failed,
             out: &arguments.out,
+            keeps_files: false,
             accel: &arguments.accel,
         };
         let result = matrix.carry_out(kernels, is_interrupted)?;

@@ -13,6 +13,7 @@ use crate::{
     image::{Content, busybox},
     kernel,
     kernels::Kernels,
+    leftovers,
     packages::{Kernel, store::Store},
     qemu::{
         accel::{self, Chosen},
@@ -51,6 +52,7 @@ pub fn prepare(
     is_interrupted: &AtomicBool,
 ) -> Result<Guest> {
     version::probe()?;
+    leftovers::sweep(&env::temp_dir());
     let kernel = kernel::resolve(
         &arguments.kernel,
         arguments.accel.modules.as_deref(),

@@ -1,7 +1,8 @@
 //! Carries out scenarios on kernels: for `run` and `gate`.
 
 use std::{
-    env, fs,
+    collections::BTreeSet,
+    env, fs, io,
     path::Path,
     sync::{
         Mutex,
@@ -18,10 +19,11 @@ use crate::{
     cli::AccelArgs,
     image::{Content, busybox},
     kernels::Kernels,
+    leftovers,
     plan::{PlannedGuest, PlannedKernel, digest, plan},
     progress::Progress,
     qemu::version,
-    report::{Conditions, RunResult, SCHEMA},
+    report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
     runner::{KernelSlot, Runner},
     scenarios::{Scenario, Scenarios},
     shard::Shard,
@@ -43,6 +45,8 @@ pub struct Matrix<'a> {
     pub repeat_failed: usize,
     /// Where results go.
     pub out: &'a Path,
+    /// Files and logs of what passed are kept too.
+    pub keeps_files: bool,
     /// Accelerator and files.
     pub accel: &'a AccelArgs,
 }
@@ -60,7 +64,7 @@ impl Matrix<'_> {
         if guests.is_empty() {
             bail!("nothing to run: none of these scenarios runs on any of these kernels");
         }
-        let plan_digest = digest(&self.kernels, &guests);
+        let plan_digest = digest(&self.kernels, &guests, kernels);
         if let Some(shard) = self.shard {
             guests = shard.part(guests);
             if guests.is_empty() {
@@ -79,25 +83,31 @@ impl Matrix<'_> {
                 usize::from,
             ),
             out: self.out.to_owned(),
+            keeps_files: self.keeps_files,
             progress: Progress::new(),
             is_interrupted,
             accel_turn: Mutex::default(),
             results: Mutex::default(),
         };
-        prepare_out(self.out, runner.kernels.iter().map(KernelSlot::label))?;
+        let labels: Vec<&str> = runner.kernels.iter().map(KernelSlot::label).collect();
+        prepare_out(self.out, &labels)?;
+        leftovers::sweep(&env::temp_dir());
         runner.run(&guests);
-        runner.repeat_failed(self.repeat_failed, &self.scenarios);
+        runner.repeat_failed(self.repeat_failed, &guests);
         let jobs_count = runner.jobs_count;
         let results = runner
             .results
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let account = Account::of(&results.spent, &results.guests, jobs_count, duration_ms);
         let mut result = RunResult {
             schema: SCHEMA.to_owned(),
             started_at,
-            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms,
             conditions,
             jobs_count,
+            account: Some(account),
             shard: self.shard,
             plan_digest,
             is_interrupted: is_interrupted.load(Ordering::Relaxed),
@@ -144,14 +154,103 @@ impl Matrix<'_> {
     }
 }
 
-/// Makes the output directory; what an earlier run left of the same kernels goes.
-pub(super) fn prepare_out<'a>(out: &Path, labels: impl Iterator<Item = &'a str>) -> Result<()> {
-    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    for label in labels {
-        let old = out.join(label);
-        if old.is_dir() {
-            fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
+/// Which kernels' directories are in an output directory, for a run that never wrote its results.
+const DIRECTORIES: &str = ".directories";
+
+/// Makes the output directory. What an earlier run left goes: its results would say nothing of this one's
+/// kernels, and these nothing of its. What no run of vmtest wrote stays.
+///
+/// # Errors
+/// When the directory has results of something else, or can't be written to.
+pub(super) fn prepare_out(out: &Path, labels: &[&str]) -> Result<()> {
+    let at = |path: &Path| path.display().to_string();
+    let results = out.join(RESULTS);
+    let mut old: BTreeSet<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+    if results.exists() {
+        let earlier = RunResult::read(&results).with_context(|| {
+            format!(
+                "--out {}: remove what is there, or choose another",
+                out.display()
+            )
+        })?;
+        old.extend(earlier.kernels().into_iter().map(str::to_owned));
+        old.extend(earlier.guests.into_iter().map(|guest| guest.kernel));
+    }
+    let directories = out.join(DIRECTORIES);
+    let listed = fs::read_to_string(&directories).unwrap_or_default();
+    old.extend(listed.lines().map(str::to_owned));
+    fs::create_dir_all(out).with_context(|| at(out))?;
+    for name in old.iter().filter(|name| is_plain(name)) {
+        let directory = out.join(name);
+        // Not through a link, wherever it leads.
+        if directory
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_dir())
+        {
+            fs::remove_dir_all(&directory).with_context(|| at(&directory))?;
         }
     }
-    Ok(())
+    // From here on they are of another run than the directories.
+    for name in [RESULTS, JUNIT, SUMMARY] {
+        let file = out.join(name);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| at(&file));
+            }
+            _ => {}
+        }
+    }
+    fs::write(&directories, labels.join("\n") + "\n").with_context(|| at(&directories))
+}
+
+/// Names of kernels come from files, and must not lead out of the directory.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.contains('/') && !matches!(name, "" | "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn an_earlier_runs_kernels_go_and_nothing_else() {
+        let out = tempfile::tempdir().expect("a directory");
+        let there = |name: &str| out.path().join(name).exists();
+        let mut run = sample::run();
+        run.scenarios[0].kernel = "../outside".into();
+        run.write(out.path()).expect("written");
+        for name in ["6.1", "7.3", "7.4", "notes"] {
+            fs::create_dir(out.path().join(name)).expect("made");
+        }
+        prepare_out(out.path(), &["6.12"]).expect("prepared");
+        assert!(!there("6.1") && !there("7.3"));
+        assert!(there("notes") && there("7.4"));
+        for name in [RESULTS, JUNIT, SUMMARY] {
+            assert!(!there(name), "{name}");
+        }
+        // That run was killed before it wrote its results.
+        fs::create_dir(out.path().join("6.12")).expect("made");
+        prepare_out(out.path(), &["6.1"]).expect("prepared");
+        assert!(!there("6.12") && there("notes"));
+    }
+
+    #[test]
+    fn results_of_something_else_are_not_overwritten() {
+        for text in ["{\"schema\": \"vmtest/1\"", "{}", "[1, 2]", ""] {
+            let out = tempfile::tempdir().expect("a directory");
+            fs::create_dir(out.path().join("6.1")).expect("made");
+            fs::write(out.path().join(RESULTS), text).expect("written");
+            let error = prepare_out(out.path(), &["6.1"]).expect_err("not ours");
+            let said = format!("{error:#}");
+            assert!(
+                said.contains("results.json: no results of vmtest"),
+                "{said}"
+            );
+            assert_eq!(said.lines().count(), 1, "{said}");
+            let kept = fs::read_to_string(out.path().join(RESULTS)).expect("there");
+            assert_eq!(kept, text);
+            assert!(out.path().join("6.1").exists());
+        }
+    }
 }

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{matrix::prepare_out, run::conclude};
+use super::{
+    matrix::{is_plain, prepare_out},
+    run::conclude,
+};
 use crate::{
     cli::MergeArgs,
     report::{self, RunResult},
@@ -32,7 +35,7 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         }
     }
     let kernels = directories(&whole);
-    prepare_out(&arguments.out, kernels.iter().copied())?;
+    prepare_out(&arguments.out, &kernels)?;
     for kernel in kernels {
         for shard in &arguments.shards {
             let from = shard.join(kernel);
@@ -55,7 +58,7 @@ fn directories(whole: &RunResult) -> Vec<&str> {
         .guests
         .iter()
         .map(|guest| guest.kernel.as_str())
-        .filter(|name| !name.contains('/') && !matches!(*name, "" | "." | ".."))
+        .filter(|name| is_plain(name))
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -93,10 +96,12 @@ mod tests {
         let mut part = sample::run();
         part.shard = Some(Shard { index, count: 2 });
         part.scenarios.retain(|one| one.kernel == kernel);
+        part.guests.clear();
         part.guests.push(GuestResult {
             kernel: kernel.into(),
             release: None,
             name: "shared".into(),
+            boots_tried_count: 1,
             end: "exited".into(),
             boot_ms: None,
             duration_ms: 1,

@@ -26,6 +26,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         jobs: arguments.jobs,
         repeat_failed: arguments.repeat_failed,
         out: &arguments.out,
+        keeps_files: arguments.keep_files,
         accel: &arguments.accel,
     };
     let result = matrix.carry_out(kernels, is_interrupted)?;
@@ -39,7 +40,20 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");
     }
-    for line in result.flaky_lines() {
+    for line in result.repetition_lines() {
+        println!("{line}");
+    }
+    if let Some(account) = &result.account {
+        println!(
+            "where the time went: {} s for each of {} at once",
+            result.duration_ms / 1000,
+            result.jobs_count
+        );
+        for line in account.lines() {
+            println!("{line}");
+        }
+    }
+    for line in result.boot_lines() {
         println!("{line}");
     }
     if result.is_interrupted {

@@ -60,6 +60,7 @@ fn guest(kernel: &str, boot_ms: u64) -> GuestResult {
         kernel: kernel.into(),
         release: Some(format!("{kernel}.0-amd64")),
         name: "shared".into(),
+        boots_tried_count: 1,
         end: "finished".into(),
         boot_ms: Some(boot_ms),
         duration_ms: 30_000,

@@ -7,7 +7,31 @@ use std::{
 };
 
 use super::channel::Channel;
-use crate::protocol::{CHUNK_BYTES, FileEnd, Message};
+use crate::{
+    outcome::Findings,
+    protocol::{CHUNK_BYTES, FINDINGS, FileEnd, Message},
+};
+
+/// Whether what a command says of itself is no failure. It need not say anything.
+pub fn are_findings_good(directory: &str) -> bool {
+    match fs::read(Path::new(directory).join(FINDINGS)) {
+        Ok(text) => serde_json::from_slice::<Findings>(&text)
+            .is_ok_and(|findings| findings.checks.iter().all(|check| check.passed)),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Sends what a command says of itself, if it does; returns what could not be read.
+pub fn send_findings(channel: &Channel, directory: &str) -> Vec<String> {
+    let path = Path::new(directory).join(FINDINGS);
+    if !path.is_file() {
+        return Vec::new();
+    }
+    match send_file(channel, &path, FINDINGS) {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![format!("read {}: {error}", path.display())],
+    }
+}
 
 /// Sends every regular file below `directory`; returns what could not be read.
 pub fn send(channel: &Channel, directory: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Reads `/dev/kmsg`: warnings and worse go out as they come, the whole log at the end.
+//! Reads `/dev/kmsg`: reports, warnings and worse go out as they come, the whole log where it is wanted.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use nix::{
 
 use super::{Broken, channel::Channel};
 use crate::{
-    kernel_log::{LEVEL_WARNING, Record},
+    kernel_log::{LEVEL_WARNING, Record, classify},
     protocol::{CHUNK_BYTES, Message},
 };
 
@@ -26,7 +26,15 @@ const RECORD_BYTES_MAX: usize = 8192;
 /// The running reader.
 pub struct KernelLog {
     channel: Arc<Channel>,
-    device: Mutex<File>,
+    reader: Mutex<Reader>,
+}
+
+struct Reader {
+    device: File,
+    /// The number of the record that comes next.
+    next_sequence: u64,
+    /// Reports, and losses that may have been some.
+    suspicions_count: u64,
 }
 
 impl KernelLog {
@@ -34,7 +42,11 @@ impl KernelLog {
     pub fn open(channel: &Arc<Channel>) -> Result<Self, Broken> {
         Ok(Self {
             channel: Arc::clone(channel),
-            device: Mutex::new(open_device()?),
+            reader: Mutex::new(Reader {
+                device: open_device()?,
+                next_sequence: 0,
+                suspicions_count: 0,
+            }),
         })
     }
 
@@ -54,16 +66,36 @@ impl KernelLog {
         });
     }
 
-    /// Sends what has come and was not sent yet.
-    pub fn drain(&self) {
-        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        each_record(&mut device, |bytes| {
-            if Record::parse(bytes)
-                .is_some_and(|record| record.is_from_kernel() && record.level() <= LEVEL_WARNING)
-            {
+    /// Sends what has come and was not sent yet; returns how many reports and losses there were since the
+    /// guest's start.
+    pub fn drain(&self) -> u64 {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reader {
+            device,
+            next_sequence,
+            suspicions_count,
+        } = &mut *reader;
+        each_record(device, |bytes| {
+            let Some(record) = Record::parse(bytes) else {
+                return;
+            };
+            let lost_count = record.sequence().saturating_sub(*next_sequence);
+            *next_sequence = record.sequence() + 1;
+            if lost_count > 0 {
+                *suspicions_count += 1;
+                self.channel.send(&Message::KmsgLost(lost_count));
+            }
+            if !record.is_from_kernel() {
+                return;
+            }
+            // Not all reports are warnings: kmemleak's are information.
+            let is_report = classify(record.text()).is_some();
+            *suspicions_count += u64::from(is_report);
+            if is_report || record.level() <= LEVEL_WARNING {
                 self.channel.send(&Message::Kmsg(bytes.to_vec()));
             }
         });
+        *suspicions_count
     }
 
     /// Sends the whole log as text.
@@ -98,7 +130,7 @@ fn each_record(device: &mut File, mut take: impl FnMut(&[u8])) {
             Ok(0) => return,
             Ok(length) => take(&buffer[..length]),
             // EPIPE: records were overwritten before they were read; the next read goes on
-            // with the oldest that is left.
+            // with the oldest that is left, whose number says how many went.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             Err(_) => return,
         }

@@ -12,9 +12,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::argv::{Accelerator, Mode};
+use super::{
+    argv::{Accelerator, Mode},
+    version,
+};
 use crate::{
     image::Content,
+    leftovers::Private,
     packages::{Kernel, cache},
     protocol::Job,
     vm::{self, End, GuestSpec},
@@ -61,10 +65,38 @@ pub struct KvmError(String);
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Probed {
     boot_id: String,
-    /// Kernels that ran.
-    good: Vec<String>,
-    /// Why no kernel does.
-    bad: Option<String>,
+    answers: Vec<Answer>,
+}
+
+/// One answer, of one kernel under one QEMU: another may do better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    qemu_version: String,
+    release: String,
+    /// When it was asked, in seconds since 1970.
+    at_s: i64,
+    /// Why it does not run; null where it does.
+    why_not: Option<String>,
+}
+
+/// How long a failure is believed: a busy host can make one.
+const FAILURE_S: i64 = 60 * 60;
+
+impl Probed {
+    /// The answer for this kernel that is believed now, if there is one.
+    fn answer(&self, qemu_version: &str, release: &str, now_s: i64) -> Option<&Answer> {
+        self.answers.iter().find(|answer| {
+            (answer.qemu_version.as_str(), answer.release.as_str()) == (qemu_version, release)
+                && (answer.why_not.is_none() || (0..FAILURE_S).contains(&(now_s - answer.at_s)))
+        })
+    }
+
+    fn set(&mut self, answer: Answer) {
+        self.answers.retain(|old| {
+            (&old.qemu_version, &old.release) != (&answer.qemu_version, &answer.release)
+        });
+        self.answers.push(answer);
+    }
 }
 
 /// A real guest needs about a second under KVM.
@@ -109,32 +141,40 @@ fn probe(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String> {
     let mut probed = read_probed()
         .filter(|probed| probed.boot_id == boot_id)
         .unwrap_or_default();
-    if let Some(why) = probed.bad {
-        return Err(why);
-    }
+    let qemu_version = version::probe().map_err(|error| error.to_string())?;
     let release = kernel
         .release
         .clone()
         .unwrap_or_else(|| kernel.name.clone());
-    if probed.good.contains(&release) {
-        return Ok(());
+    let now_s = jiff::Timestamp::now().as_second();
+    if let Some(known) = probed.answer(&qemu_version, &release, now_s) {
+        return match &known.why_not {
+            None => Ok(()),
+            Some(why) => Err(format!(
+                "{why} (believed for {} more minutes; to try now, remove {})",
+                (FAILURE_S - (now_s - known.at_s)).div_euclid(60) + 1,
+                file().display()
+            )),
+        };
     }
     let found = run_guest(kernel, is_interrupted);
     if is_interrupted.load(Ordering::Relaxed) {
         return found;
     }
-    match &found {
-        Ok(()) => probed.good.push(release),
-        Err(why) => probed.bad = Some(why.clone()),
-    }
+    probed.set(Answer {
+        qemu_version,
+        release,
+        at_s: now_s,
+        why_not: found.clone().err(),
+    });
     probed.boot_id = boot_id;
     write_probed(&probed);
     found
 }
 
 fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String> {
-    let console = tempfile::NamedTempFile::new()
-        .map_err(|error| format!("/dev/kvm can't be probed: {error}"))?;
+    let logs =
+        Private::temporary().map_err(|error| format!("/dev/kvm can't be probed: {error}"))?;
     let spec = GuestSpec {
         mode: Mode::Multi,
         cpus_count: 2,
@@ -150,7 +190,7 @@ fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String>
         accelerator: Accelerator::Kvm,
         content: &Content::default(),
         job: Job::default(),
-        console: console.path().to_owned(),
+        console: logs.path().join("console.log"),
         boot_limit: Some(PROBE_LIMIT),
     };
     match vm::run(&request, is_interrupted, |_| {}) {
@@ -172,4 +212,38 @@ fn read_probed() -> Option<Probed> {
 fn write_probed(probed: &Probed) {
     let _ = fs::create_dir_all(cache::directory());
     let _ = fs::write(file(), serde_json::to_vec(probed).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(release: &str, at_s: i64, why_not: Option<&str>) -> Answer {
+        Answer {
+            qemu_version: "10.0.2".into(),
+            release: release.into(),
+            at_s,
+            why_not: why_not.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_of_one_kernel_and_one_qemu_and_does_not_last() {
+        let mut probed = Probed::default();
+        probed.set(answer("6.1", 1_000, Some("an MSR")));
+        probed.set(answer("7.3", 1_000, None));
+        let is_known =
+            |qemu: &str, release: &str, now_s: i64| probed.answer(qemu, release, now_s).is_some();
+        assert!(is_known("10.0.2", "6.1", 1_000 + FAILURE_S - 1));
+        assert!(!is_known("10.0.2", "6.1", 1_000 + FAILURE_S));
+        assert!(!is_known("10.0.2", "6.1", 10), "the clock was set back");
+        assert!(!is_known("10.0.2", "6.12", 1_000) && !is_known("11.0.0", "6.1", 1_000));
+        assert!(is_known("10.0.2", "7.3", 1_000 + 100 * FAILURE_S));
+        probed.set(answer("6.1", 9_000, None));
+        assert_eq!(probed.answers.len(), 2);
+        assert_eq!(
+            probed.answer("10.0.2", "6.1", 9_000),
+            Some(&answer("6.1", 9_000, None))
+        );
+    }
 }

@@ -32,7 +32,7 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
             && part.shard.is_some_and(|shard| shard.count == count);
         if !is_alike {
             return Err(format!(
-                "{name}: of another run than {first_name}: other kernels, scenarios or number of shards"
+                "{name}: of another run than {first_name}: other kernels, other versions of them, other scenarios or number of shards"
             ));
         }
         if part.conditions != first.conditions {
@@ -55,6 +55,10 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
         whole.started_at = whole.started_at.min(part.started_at);
         whole.duration_ms = whole.duration_ms.max(part.duration_ms);
         whole.jobs_count += part.jobs_count;
+        whole.account = whole
+            .account
+            .zip(part.account)
+            .map(|(one, other)| one.and(other));
         whole.is_interrupted |= part.is_interrupted;
         whole.scenarios.extend(part.scenarios);
         whole.guests.extend(part.guests);

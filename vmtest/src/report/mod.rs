@@ -1,27 +1,29 @@
 //! The results of a run, and the files made of them: `results.json`, `junit.xml`, `summary.md`.
 
+mod account;
 mod junit;
 mod merge;
+mod result;
+#[cfg(test)]
+pub(crate) mod sample;
 mod summary;
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    kernel_log::{Report, printable},
-    outcome::{Check, Outcome},
-    qemu::argv::{Accelerator, EMULATED_CPU, ICOUNT_SHIFT, Mode},
+    kernel_log::printable,
+    outcome::Outcome,
+    qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
     shard::Shard,
 };
 
+pub use account::{Account, Spent};
 pub use merge::merge;
+pub use result::{Composition, FirstFailure, GuestResult, Repetition, ScenarioResult};
 pub(crate) use summary::cell;
 
 /// The schema of `results.json`.
@@ -30,85 +32,10 @@ pub const SCHEMA: &str = "vmtest/1";
 /// The file with a run's results, in its output directory.
 pub const RESULTS: &str = "results.json";
 
-/// One scenario on one kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ScenarioResult {
-    /// The kernel's name.
-    pub kernel: String,
-    /// The scenario's name.
-    pub scenario: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why it isn't passed, one line; empty when it is.
-    pub detail: String,
-    /// Whether its not passing doesn't fail the run: an unavailable kernel that may be.
-    pub is_excused: bool,
-    /// The guest it ran in; null when there was none.
-    pub guest: Option<String>,
-    /// How the guest's time passed.
-    pub mode: Mode,
-    /// Who executed the guest.
-    pub accelerator: Option<Accelerator>,
-    /// Guest time from start to end, where it ended.
-    pub duration_ms: Option<u64>,
-    /// What it checked.
-    pub checks: Vec<Check>,
-    /// What it measured.
-    pub figures: BTreeMap<String, f64>,
-    /// What it measured that is more than a number; null when nothing is.
-    #[serde(default)]
-    pub data: Value,
-    /// What the kernel reported meanwhile, expected reports too.
-    pub kernel_reports: Vec<Report>,
-    /// Files it left, below its directory.
-    pub files: Vec<String>,
-    /// Its directory, below the output directory.
-    pub directory: Option<PathBuf>,
-    /// What did not work around it, without being its fault.
-    pub troubles: Vec<String>,
-    /// How it ended at first, where this is its repetition.
-    pub first_failure: Option<FirstFailure>,
-}
-
-/// How a scenario ended before it was repeated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstFailure {
-    /// Anything but passed.
-    pub outcome: Outcome,
-    /// Why, one line.
-    pub detail: String,
-    /// Its directory, below the output directory.
-    pub directory: Option<PathBuf>,
-}
-
-impl ScenarioResult {
-    /// It passed, but not at first.
-    #[must_use]
-    pub fn flaky(&self) -> Option<&FirstFailure> {
-        self.first_failure
-            .as_ref()
-            .filter(|_| self.outcome == Outcome::Passed)
-    }
-}
-
-/// One boot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GuestResult {
-    /// The kernel's name.
-    pub kernel: String,
-    /// `uname -r` as the guest said it.
-    pub release: Option<String>,
-    /// The guest's name.
-    pub name: String,
-    /// How it ended.
-    pub end: String,
-    /// Host time from QEMU's start to the first message.
-    pub boot_ms: Option<u64>,
-    /// Host time from start to end.
-    pub duration_ms: u64,
-    /// What the kernel reported before the first scenario.
-    pub boot_reports: Vec<Report>,
-}
+/// The same for CI systems, and for people.
+pub const JUNIT: &str = "junit.xml";
+/// See there.
+pub const SUMMARY: &str = "summary.md";
 
 /// What costs in instructions depend on, beside the kernel: between unlike ones nothing is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +88,9 @@ pub struct RunResult {
     pub conditions: Conditions,
     /// Guests at once.
     pub jobs_count: usize,
+    /// Where the time went; null in results of an earlier version.
+    #[serde(default)]
+    pub account: Option<Account>,
     /// Which part of the plan this is; null for the whole.
     pub shard: Option<Shard>,
     /// What tells one plan from another: shards of different ones are no whole.
@@ -210,17 +140,50 @@ impl RunResult {
         kernels
     }
 
-    /// A line for each scenario that passed only when it was repeated.
+    /// A line for each scenario that was repeated: what passed then is flaky, what failed is said more about.
     #[must_use]
-    pub fn flaky_lines(&self) -> Vec<String> {
-        let flaky = self.scenarios.iter().filter_map(|result| {
-            let first = result.flaky()?;
+    pub fn repetition_lines(&self) -> Vec<String> {
+        let repeated = self.scenarios.iter().filter_map(|result| {
+            let first = result.first_failure.as_ref()?;
+            let word = if result.flaky().is_some() {
+                "flaky"
+            } else {
+                "repeated"
+            };
             Some(format!(
-                "flaky: {} on {}: at first {}: {}",
-                result.scenario, result.kernel, first.outcome, first.detail
+                "{word}: {} on {}: at first {}: {} ({})",
+                result.scenario,
+                result.kernel,
+                first.outcome,
+                first.detail,
+                first.repetitions_text()
             ))
         });
-        flaky.collect()
+        repeated.collect()
+    }
+
+    /// Guests that sent nothing and were booted once more.
+    pub fn booted_again(&self) -> impl Iterator<Item = &GuestResult> {
+        self.guests
+            .iter()
+            .filter(|guest| guest.boots_tried_count > 1)
+    }
+
+    /// A line for each of them.
+    #[must_use]
+    pub fn boot_lines(&self) -> Vec<String> {
+        let again = self.booted_again().map(|guest| {
+            let end = if guest.is_booted() {
+                "came up"
+            } else {
+                "did not come up either"
+            };
+            format!(
+                "booted again: {} {}: boot {} {end}",
+                guest.kernel, guest.name, guest.boots_tried_count
+            )
+        });
+        again.collect()
     }
 
     /// The last line of a run's output.
@@ -252,8 +215,8 @@ impl RunResult {
             .expect("plain structs with string keys always serialize");
         for (name, text) in [
             (RESULTS, json),
-            ("junit.xml", junit::render(self)),
-            ("summary.md", summary::render(self)),
+            (JUNIT, junit::render(self)),
+            (SUMMARY, summary::render(self)),
         ] {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -275,101 +238,6 @@ fn make_printable(value: &mut Value) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod sample {
-    use super::*;
-    use crate::kernel_log::ReportKind;
-
-    fn scenario(kernel: &str, name: &str, outcome: Outcome, detail: &str) -> ScenarioResult {
-        ScenarioResult {
-            kernel: kernel.into(),
-            scenario: name.into(),
-            outcome,
-            detail: detail.into(),
-            is_excused: false,
-            guest: Some("shared".into()),
-            mode: Mode::Multi,
-            accelerator: Some(Accelerator::Tcg),
-            duration_ms: Some(1234),
-            checks: Vec::new(),
-            figures: BTreeMap::new(),
-            data: Value::Null,
-            kernel_reports: Vec::new(),
-            files: Vec::new(),
-            directory: Some(format!("{kernel}/shared/{name}").into()),
-            troubles: Vec::new(),
-            first_failure: None,
-        }
-    }
-
-    /// A run with one of everything.
-    pub fn run() -> RunResult {
-        let mut passed = scenario("6.1", "flood", Outcome::Passed, "");
-        passed.figures.insert("walk_ns".into(), 75_000.0);
-        passed.files.push("walk.rec".into());
-        passed.checks.push(Check {
-            claim: "one walk".into(),
-            passed: true,
-            detail: String::new(),
-        });
-        let mut failed = scenario(
-            "7.3",
-            "flood",
-            Outcome::Failed,
-            "one walk: there were 2 | <&> \\u{1b}",
-        );
-        failed.kernel_reports.push(Report {
-            kind: ReportKind::SoftLockup,
-            line: "watchdog: BUG: soft lockup".into(),
-        });
-        let mut flaky = scenario("7.3", "stall", Outcome::Passed, "");
-        flaky.first_failure = Some(FirstFailure {
-            outcome: Outcome::Failed,
-            detail: "a wait of 3 ms was not told".into(),
-            directory: Some("7.3/stall/stall".into()),
-        });
-        let mut gone = scenario(
-            "5.10.223",
-            "flood",
-            Outcome::Unavailable,
-            "has left the archive",
-        );
-        (
-            gone.is_excused,
-            gone.guest,
-            gone.duration_ms,
-            gone.directory,
-            gone.accelerator,
-        ) = (true, None, None, None, None);
-        let mut run = RunResult {
-            schema: SCHEMA.to_owned(),
-            started_at: "2026-11-23T04:00:00Z".into(),
-            duration_ms: 61_500,
-            conditions: Conditions {
-                qemu_version: "10.0.2".into(),
-                ..Conditions::of(String::new())
-            },
-            jobs_count: 2,
-            shard: None,
-            plan_digest: "6b86b273ff34".into(),
-            is_interrupted: false,
-            passed_count: 0,
-            failed_count: 0,
-            excused_kernels: Vec::new(),
-            scenarios: vec![
-                passed,
-                scenario("6.1", "kill-9", Outcome::Hung, "no sign of life"),
-                failed,
-                flaky,
-                gone,
-            ],
-            guests: Vec::new(),
-        };
-        run.conclude();
-        run
     }
 }
 

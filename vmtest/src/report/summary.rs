@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::{RunResult, ScenarioResult};
+use super::{FirstFailure, RunResult, ScenarioResult};
 use crate::outcome::Outcome;
 
 /// Renders it.
@@ -48,11 +48,12 @@ pub fn render(run: &RunResult) -> String {
             line(
                 &mut text,
                 &format!(
-                    "- **{} on {}: {}.** {}{place}",
+                    "- **{} on {}: {}.** {}{}{place}",
                     result.scenario,
                     result.kernel,
                     result.outcome,
-                    cell(&result.detail)
+                    cell(&result.detail),
+                    repetitions(result.first_failure.as_ref())
                 ),
             );
         }
@@ -70,16 +71,32 @@ pub fn render(run: &RunResult) -> String {
             line(
                 &mut text,
                 &format!(
-                    "- **{} on {}: at first {}.** {}{place}",
+                    "- **{} on {}: at first {}.** {}{}{place}",
                     result.scenario,
                     result.kernel,
                     first.outcome,
-                    cell(&first.detail)
+                    cell(&first.detail),
+                    repetitions(Some(first))
                 ),
             );
         }
     }
+    let boots = run.boot_lines();
+    if !boots.is_empty() {
+        line(&mut text, "\n## Guests that were booted again\n");
+        for boot in boots {
+            line(&mut text, &format!("- {}", cell(&boot)));
+        }
+    }
     text
+}
+
+fn repetitions(first: Option<&FirstFailure>) -> String {
+    first
+        .map(FirstFailure::repetitions_text)
+        .filter(|ends| !ends.is_empty())
+        .map(|ends| format!(" ({ends})"))
+        .unwrap_or_default()
 }
 
 fn place(directory: Option<&Path>) -> String {

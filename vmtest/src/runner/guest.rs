@@ -37,10 +37,7 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
         Ok(kernel) => kernel,
         Err(error) => {
             let is_excused = slot.may_be_unavailable && error.is_unavailable();
-            let judgement = Judgement {
-                outcome: Outcome::Unavailable,
-                detail: error.to_string(),
-            };
+            let judgement = Judgement::new(Outcome::Unavailable, error.to_string());
             return all(
                 runner,
                 slot,
@@ -54,14 +51,12 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
     let chosen = match choose(runner, &kernel, planned.scenarios[0].mode) {
         Ok(chosen) => chosen,
         Err(why) => {
-            let judgement = Judgement {
-                outcome: Outcome::NotBooted,
-                detail: why,
-            };
+            let judgement = Judgement::new(Outcome::NotReady, why);
             return all(runner, slot, &planned.scenarios, None, &judgement, false);
         }
     };
     let mut left = &planned.scenarios[..];
+    let mut boots_tried_count = 1;
     for boot in 1_u32.. {
         let name = if boot == 1 {
             planned.name.clone()
@@ -69,13 +64,19 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
             format!("{}.{boot}", planned.name)
         };
         // Under emulation a vCPU can lose its timer while the kernel boots (seen on 6.1 on a busy
-        // host), which says nothing of any scenario. The attempt stays in the results.
-        let may_boot_again = boot == 1 && chosen.accelerator == Accelerator::Tcg;
+        // host), which says nothing of any scenario. Each attempt is in the results.
+        let may_boot_again = boots_tried_count == 1 && chosen.accelerator == Accelerator::Tcg;
         let attempt = Attempt {
             name: &name,
+            boots_tried_count,
             may_boot_again,
         };
         let done_count = boot_once(runner, slot, &kernel, &chosen, &attempt, left, &line);
+        boots_tried_count = if done_count == 0 {
+            boots_tried_count + 1
+        } else {
+            1
+        };
         left = &left[done_count..];
         if left.is_empty() {
             return;
@@ -122,6 +123,7 @@ fn all(
 /// One boot of a planned guest.
 struct Attempt<'a> {
     name: &'a str,
+    boots_tried_count: u32,
     may_boot_again: bool,
 }
 
@@ -140,10 +142,8 @@ fn boot_once(
     let relative: PathBuf = [slot.label(), name].iter().collect();
     let directory = runner.out.join(&relative);
     if let Err(error) = fs::create_dir_all(&directory) {
-        let judgement = Judgement {
-            outcome: Outcome::NotBooted,
-            detail: format!("{}: {error}", directory.display()),
-        };
+        let why = format!("{}: {error}", directory.display());
+        let judgement = Judgement::new(Outcome::NotReady, why);
         all(runner, slot, scenarios, Some(name), &judgement, false);
         return scenarios.len();
     }
@@ -161,7 +161,10 @@ fn boot_once(
         spec: &spec,
         accelerator: chosen.accelerator,
         content: &content,
-        job: job(scenarios),
+        job: Job {
+            keeps_all: runner.keeps_files,
+            ..job(scenarios)
+        },
         console: directory.join("console.log"),
         boot_limit: None,
     };
@@ -185,15 +188,22 @@ fn boot_once(
         kernel: slot.label().to_owned(),
         release: collector.release.clone(),
         name: name.to_owned(),
+        boots_tried_count: attempt.boots_tried_count,
         end: end.to_string(),
         boot_ms: collector.boot.map(milliseconds),
         duration_ms: milliseconds(began.elapsed()),
-        boot_reports: collector.boot_reports.clone(),
+        boot_reports: collector.at_boot.reports.clone(),
     });
     let done_count = match judge_death(&end) {
-        None => scenarios.len(),
+        None => {
+            if let Some(result) = collector.conclude() {
+                runner.record(result);
+            }
+            scenarios.len()
+        }
         Some(judgement)
             if judgement.outcome == Outcome::NotBooted
+                && !judgement.is_final
                 && collector.release.is_none()
                 && attempt.may_boot_again =>
         {
@@ -210,10 +220,7 @@ fn boot_once(
     // A guest that died before its first scenario has been settled as a whole.
     if end == End::Finished || (end != End::Interrupted && collector.done_count() > 0) {
         // No scenario may go without a result: a frame can be lost on a serial line.
-        let judgement = Judgement {
-            outcome: Outcome::Lost,
-            detail: "its result did not arrive".into(),
-        };
+        let judgement = Judgement::new(Outcome::Lost, "its result did not arrive");
         for scenario in collector.missing(done_count) {
             collector.has_failure = true;
             all(
@@ -244,33 +251,15 @@ fn settle(
         return collector.done_count();
     }
     let done_count = collector.done_count();
-    if done_count == 0 {
-        // It died before the first one began: a fresh guest would do the same.
-        all(runner, slot, scenarios, Some(name), judgement, false);
-        return scenarios.len();
+    if done_count > 0 {
+        return done_count;
     }
-    // Between two scenarios, or after the last: the one that ran before left this behind.
-    let last = &scenarios[done_count - 1].name;
-    let mut results = runner.results();
-    let found = results
-        .scenarios
-        .iter_mut()
-        .rev()
-        .find(|result| result.kernel == slot.label() && result.scenario == *last);
-    if let Some(result) = found {
-        result.outcome = judgement.outcome;
-        result.detail = format!("the guest ended after this scenario: {}", judgement.detail);
-        collector.has_failure = true;
-    }
-    drop(results);
-    runner.progress.say(&format!(
-        "{:<11} {:<13} {:<23}   after it had ended: {}",
-        judgement.outcome,
-        slot.label(),
-        last,
-        judgement.detail
-    ));
-    done_count
+    // It died before the first one began: a fresh guest would do the same.
+    let judgement = collector
+        .at_boot
+        .added_to(judgement.clone(), "at boot: ", &[]);
+    all(runner, slot, scenarios, Some(name), &judgement, false);
+    scenarios.len()
 }
 
 fn job(scenarios: &[Scenario]) -> Job {

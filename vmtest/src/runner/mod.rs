@@ -2,6 +2,7 @@
 
 mod collect;
 mod guest;
+mod repeat;
 mod slots;
 
 use std::{
@@ -20,8 +21,7 @@ use crate::{
     plan::PlannedGuest,
     progress::Progress,
     qemu::accel::Choice,
-    report::{FirstFailure, GuestResult, ScenarioResult},
-    scenarios::Scenario,
+    report::{GuestResult, ScenarioResult, Spent},
 };
 
 /// What all guests of a run have in common.
@@ -36,6 +36,8 @@ pub struct Runner<'a> {
     pub jobs_count: usize,
     /// Where results go.
     pub out: PathBuf,
+    /// Files and logs of what passed are kept too.
+    pub keeps_files: bool,
     /// The display.
     pub progress: Progress,
     /// Becomes true when the user stops the run.
@@ -53,6 +55,8 @@ pub struct Results {
     pub scenarios: Vec<ScenarioResult>,
     /// Boots.
     pub guests: Vec<GuestResult>,
+    /// What the scenarios spent, those of repetitions too.
+    pub spent: Spent,
     /// What was said of accelerators: each reason is said once.
     said: Vec<String>,
 }
@@ -74,45 +78,6 @@ impl Runner<'_> {
                 });
             }
         });
-    }
-
-    /// Runs what did not pass once more, each alone in a fresh guest and one after another, where no
-    /// more than `limit` did not: more than that is no accident.
-    pub fn repeat_failed(&self, limit: usize, scenarios: &[Scenario]) {
-        let failed: Vec<ScenarioResult> = self
-            .results()
-            .scenarios
-            .iter()
-            .filter(|result| may_be_repeated(result.outcome))
-            .cloned()
-            .collect();
-        if failed.len() > limit {
-            return;
-        }
-        for first in failed {
-            let kernel = self
-                .kernels
-                .iter()
-                .position(|slot| slot.label() == first.kernel);
-            let scenario = scenarios.iter().find(|one| one.name == first.scenario);
-            let (Some(kernel), Some(scenario)) = (kernel, scenario) else {
-                continue;
-            };
-            if self.is_interrupted.load(Ordering::Relaxed) {
-                return;
-            }
-            self.progress
-                .say(&format!("{} {}: once more", first.kernel, first.scenario));
-            guest::run(
-                self,
-                &PlannedGuest {
-                    kernel,
-                    name: format!("{}-again", first.scenario),
-                    scenarios: vec![scenario.clone()],
-                },
-            );
-            take_the_place(&mut self.results().scenarios, first);
-        }
     }
 
     fn results(&self) -> MutexGuard<'_, Results> {
@@ -137,7 +102,9 @@ impl Runner<'_> {
             line = format!("{}  {}", line.trim_end(), shortened(&result.detail));
         }
         self.progress.say(line.trim_end());
-        self.results().scenarios.push(result);
+        let mut results = self.results();
+        results.spent.add(&result);
+        results.scenarios.push(result);
     }
 
     /// Says something once a run.
@@ -159,35 +126,9 @@ fn shortened(detail: &str) -> String {
     }
 }
 
-/// A kernel that is not to be had will not be there a moment later.
-fn may_be_repeated(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Passed | Outcome::Unavailable)
-}
-
-/// The last result takes the place of the first one of the same scenario and kernel, if it is another.
-fn take_the_place(results: &mut Vec<ScenarioResult>, first: ScenarioResult) {
-    let is_same = |result: &ScenarioResult| {
-        (&result.kernel, &result.scenario) == (&first.kernel, &first.scenario)
-    };
-    if results.iter().filter(|result| is_same(result)).count() < 2 {
-        return;
-    }
-    if let Some(place) = results.iter().position(is_same) {
-        results.remove(place);
-    }
-    if let Some(repeated) = results.iter_mut().rev().find(|result| is_same(result)) {
-        repeated.first_failure = Some(FirstFailure {
-            outcome: first.outcome,
-            detail: first.detail,
-            directory: first.directory,
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
 
     #[test]
     fn a_long_detail_is_cut_between_characters_for_the_display() {
@@ -196,37 +137,5 @@ mod tests {
         let (kept, rest) = cut.split_once(" ... ").expect("cut");
         assert_eq!(kept, "ü".repeat(400));
         assert!(rest.contains("results.json"));
-    }
-
-    #[test]
-    fn a_repetition_takes_the_place_of_its_failure_and_keeps_it() {
-        let failed = sample::run()
-            .scenarios
-            .into_iter()
-            .find(|result| result.outcome == Outcome::Failed)
-            .expect("the sample has one");
-        let mut results = vec![failed.clone()];
-        take_the_place(&mut results, failed.clone());
-        assert_eq!(results[0].first_failure, None, "nothing was repeated");
-        let mut passed = failed.clone();
-        passed.outcome = Outcome::Passed;
-        passed.detail.clear();
-        results.push(passed);
-        take_the_place(&mut results, failed.clone());
-        assert_eq!(results.len(), 1);
-        let first = results[0].flaky().expect("it passed, but not at first");
-        assert_eq!(
-            (first.outcome, &first.detail),
-            (failed.outcome, &failed.detail)
-        );
-    }
-
-    #[test]
-    fn what_failed_twice_is_a_failure() {
-        let failed = sample::run().scenarios.swap_remove(2);
-        let mut results = vec![failed.clone(), failed.clone()];
-        take_the_place(&mut results, failed);
-        assert_eq!(results.len(), 1);
-        assert!(results[0].flaky().is_none() && results[0].first_failure.is_some());
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod disk;
 pub mod end;
+pub mod host;
 pub mod limits;
 pub mod root;
 mod run;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -17,12 +17,14 @@ use fslockup::frame::Resync;
 
 use super::{
     End, Request, VmError, disk,
-    end::{Evidence, decide},
+    end::{Evidence, QemuEnd, decide},
+    host::Sample,
     limits::{Limits, Overrun, Stage, overrun},
     root,
 };
 use crate::{
     image::initramfs,
+    leftovers::Private,
     protocol::{Job, Message},
     qemu::{
         argv::{self, Console, Disk},
@@ -32,6 +34,13 @@ use crate::{
 
 /// How often limits and interruptions are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// What is kept of a guest's console, and of what QEMU itself says. A kernel that prints all the time would
+/// fill the disk.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Chunks of the result channel that wait to be looked at; then QEMU waits, and the guest with it.
+const CHUNKS_WAITING_MAX: usize = 64;
+/// Shorter ones are between two heartbeats.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
 /// QEMU closes the channel a moment before it has ended.
 const QEMU_END_WAIT: Duration = Duration::from_secs(5);
 
@@ -51,10 +60,7 @@ pub fn run(
         let what = what.to_owned();
         move |error| VmError::Io { what, error }
     };
-    let directory = tempfile::Builder::new()
-        .prefix("vmtest-")
-        .tempdir()
-        .map_err(io("private directory of the run"))?;
+    let directory = Private::temporary().map_err(io("private directory of the run"))?;
     let initramfs = directory.path().join("initramfs.cpio");
     let job = Job {
         disk_fs: disk_fs(request),
@@ -104,8 +110,25 @@ pub fn run(
     let messages = directory.path().join("qemu.log");
     let (qemu, socket) = Qemu::start(&arguments, &messages, is_shell).map_err(io("start QEMU"))?;
     let mut listener = Listener::new(request, qemu);
-    listener.listen(&read_in_thread(socket), is_interrupted, &mut sink);
+    listener.listen(
+        &read_in_thread(socket),
+        is_interrupted,
+        [&request.console, &messages],
+        &mut sink,
+    );
     Ok(listener.end(&request.console, &messages))
+}
+
+fn flood(log: &Path) -> Option<String> {
+    // A shell's console is a terminal and no file.
+    let length_bytes = fs::metadata(log).ok()?.len();
+    (length_bytes > LOG_BYTES_MAX).then(|| {
+        format!(
+            "{} has more than {} MiB",
+            log.file_name().unwrap_or_default().display(),
+            LOG_BYTES_MAX >> 20
+        )
+    })
 }
 
 /// A root is ext2, which its driver mounts too.
@@ -117,7 +140,7 @@ fn disk_fs(request: &Request) -> Option<String> {
 
 /// The socket's bytes as they come; the channel's end is the socket's.
 fn read_in_thread(mut socket: UnixStream) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(CHUNKS_WAITING_MAX);
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -148,6 +171,10 @@ struct Listener<'a> {
     is_interrupted: bool,
     broken: Option<String>,
     overrun: Option<Overrun>,
+    flooded: Option<String>,
+    /// What QEMU had had when the stage began, and a moment after the last sign of life.
+    at_stage: Option<Sample>,
+    at_sign: Option<(Instant, Option<Sample>)>,
 }
 
 impl<'a> Listener<'a> {
@@ -166,6 +193,9 @@ impl<'a> Listener<'a> {
             is_interrupted: false,
             broken: None,
             overrun: None,
+            flooded: None,
+            at_stage: None,
+            at_sign: None,
         }
     }
 
@@ -173,12 +203,14 @@ impl<'a> Listener<'a> {
         &mut self,
         bytes: &Receiver<Vec<u8>>,
         is_interrupted: &AtomicBool,
+        logs: [&Path; 2],
         sink: &mut impl FnMut(Message),
     ) {
         let mode = self.request.spec.mode;
         let mut limits = Limits::of(mode);
         limits.boot = self.request.boot_limit.unwrap_or(limits.boot);
         let mut frames = Resync::default();
+        let mut looked = Instant::now();
         while !self.has_bye {
             match bytes.recv_timeout(TICK) {
                 Ok(chunk) => {
@@ -210,7 +242,12 @@ impl<'a> Listener<'a> {
                     self.stage_began.elapsed(),
                 );
             }
-            if self.overrun.is_some() {
+            if looked.elapsed() >= TICK {
+                looked = Instant::now();
+                self.look_at_host();
+                self.flooded = logs.into_iter().find_map(flood);
+            }
+            if self.overrun.is_some() || self.flooded.is_some() {
                 break;
             }
         }
@@ -257,11 +294,38 @@ impl<'a> Listener<'a> {
     fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.stage_began = Instant::now();
+        self.at_stage = Sample::of(self.qemu.id());
+    }
+
+    /// Once for each sign of life, so that the time of silence after it can be judged.
+    fn look_at_host(&mut self) {
+        if self
+            .at_sign
+            .as_ref()
+            .is_none_or(|(sign, _)| *sign != self.last_sign)
+        {
+            self.at_sign = Some((self.last_sign, Sample::of(self.qemu.id())));
+        }
+    }
+
+    /// Why the host is to blame for the overrun, if it is.
+    fn host_fault(&self) -> Option<String> {
+        let now = Sample::of(self.qemu.id())?;
+        let silence = self.at_sign.as_ref().and_then(|(_, at)| at.as_ref());
+        // With signs of life it is the stage that is too long, and the last of them says nothing.
+        let since = [silence, self.at_stage.as_ref()];
+        since
+            .into_iter()
+            .flatten()
+            .filter(|then| then.age() >= SILENCE_MIN)
+            .find_map(|then| then.host_fault(&now))
     }
 
     fn end(mut self, console: &Path, messages: &Path) -> End {
-        let is_over = self.has_bye || self.is_interrupted || self.overrun.is_some();
+        let is_over =
+            self.has_bye || self.is_interrupted || self.overrun.is_some() || self.flooded.is_some();
         let qemu_end = if is_over { None } else { self.wait_for_qemu() };
+        let host_fault = self.overrun.and_then(|_| self.host_fault());
         self.qemu.kill();
         if self.is_interrupted {
             return End::Interrupted;
@@ -269,24 +333,48 @@ impl<'a> Listener<'a> {
         if self.has_bye && self.broken.is_none() {
             return End::Finished;
         }
+        if let Some(what) = self.flooded {
+            return End::Flooded(what);
+        }
         decide(&Evidence {
             has_hello: self.has_hello,
             broken: self.broken.clone(),
             overrun: self.overrun,
+            host_fault,
             qemu_end,
             qemu_messages: &fs::read(messages).unwrap_or_default(),
             console: &fs::read(console).unwrap_or_default(),
         })
     }
 
-    fn wait_for_qemu(&mut self) -> Option<String> {
+    fn wait_for_qemu(&mut self) -> Option<QemuEnd> {
         let deadline = Instant::now() + QEMU_END_WAIT;
         while Instant::now() < deadline {
             if let Some(status) = self.qemu.try_wait() {
-                return Some(status.to_string());
+                return Some(status.into());
             }
             thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_grows_too_large_is_a_flood() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("console.log");
+        assert_eq!(flood(&log), None, "a terminal has no file");
+        let file = fs::File::create(&log).expect("made");
+        file.set_len(LOG_BYTES_MAX).expect("sparse");
+        assert_eq!(flood(&log), None);
+        file.set_len(LOG_BYTES_MAX + 1).expect("sparse");
+        assert_eq!(
+            flood(&log).as_deref(),
+            Some("console.log has more than 64 MiB")
+        );
     }
 }

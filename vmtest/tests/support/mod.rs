@@ -3,12 +3,14 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::{self, SigHandler, Signal};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -75,7 +77,7 @@ pub fn assert_harness_says(output: &Output, start: &str) {
 pub struct Running {
     child: Child,
     /// Its private files are below this one, so that a killed one leaves nothing for good.
-    _temporary: TempDir,
+    temporary: TempDir,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -83,7 +85,16 @@ impl Running {
     /// Starts it and waits for that line.
     pub fn start(argv: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
-        let mut child = exec_command(&["--time-limit", "1000s"], argv)
+        let mut command = exec_command(&["--time-limit", "1000s"], argv);
+        // A test run that was started by nohup(1) would hand down that the signal is ignored.
+        let heed_hangup = || {
+            // SAFETY: the default action is no function of ours.
+            unsafe { signal::signal(Signal::SIGHUP, SigHandler::SigDfl) }?;
+            Ok(())
+        };
+        // SAFETY: signal(2) is async-signal-safe.
+        unsafe { command.pre_exec(heed_hangup) };
+        let mut child = command
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -95,9 +106,14 @@ impl Running {
         assert_eq!(line, "ready\n");
         Self {
             child,
-            _temporary: temporary,
+            temporary,
             stdout,
         }
+    }
+
+    /// Where its private files are.
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
     }
 
     /// Its process id.
