@@ -15,6 +15,7 @@ pub mod image;
 pub mod kernel;
 pub mod kernel_log;
 pub mod kernels;
+pub mod leftovers;
 pub mod modules;
 pub mod outcome;
 pub mod packages;
