@@ -88,6 +88,8 @@ impl Matrix<'_> {
         runner.run(&guests);
         runner.repeat_failed(self.repeat_failed, &self.scenarios);
         let jobs_count = runner.jobs_count;
+        let versions = runner.kernels.iter().filter_map(KernelSlot::version);
+        let kernel_versions = versions.collect();
         let results = runner
             .results
             .into_inner()
@@ -103,7 +105,9 @@ impl Matrix<'_> {
             is_interrupted: is_interrupted.load(Ordering::Relaxed),
             passed_count: 0,
             failed_count: 0,
+            unavailable_count: 0,
             excused_kernels: Vec::new(),
+            kernel_versions,
             scenarios: results.scenarios,
             guests: results.guests,
         };
