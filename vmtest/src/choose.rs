@@ -28,7 +28,8 @@ pub fn kernels(
         bail!("--tag {tag}: no kernel of the list has it");
     }
     if words.is_empty() {
-        return Ok(manifest.entries.iter().map(planned).collect());
+        let all = manifest.entries.iter().filter(|entry| !entry.is_optional);
+        return Ok(all.map(planned).collect());
     }
     let mut chosen: Vec<PlannedKernel> = Vec::new();
     for word in words {
@@ -63,17 +64,17 @@ fn planned(entry: &KernelEntry) -> PlannedKernel {
     PlannedKernel::new(&entry.name, &entry.tags)
 }
 
-/// The entry of this name, or those with this tag, or those whose names the glob matches.
+/// The entry of this name, or those with this tag, or those whose names the glob matches; the latter without what
+/// is optional.
 fn meant<'a>(word: &str, manifest: &'a Kernels) -> Result<Vec<&'a KernelEntry>, ManifestError> {
     if let Ok(entry) = manifest.get(word) {
         return Ok(vec![entry]);
     }
     let pattern = glob::Pattern::new(word).ok();
     let is_meant = |entry: &&KernelEntry| {
-        entry.tags.iter().any(|tag| tag == word)
-            || pattern
-                .as_ref()
-                .is_some_and(|pattern| pattern.matches(&entry.name))
+        let is_in_glob = |pattern: &glob::Pattern| pattern.matches(&entry.name);
+        let is_tagged = entry.tags.iter().any(|tag| tag == word);
+        !entry.is_optional && (is_tagged || pattern.as_ref().is_some_and(is_in_glob))
     };
     let found: Vec<_> = manifest.entries.iter().filter(is_meant).collect();
     if found.is_empty() {
@@ -105,6 +106,15 @@ mod tests {
         assert_eq!(chosen(&["6.12*"]), ["6.12", "6.12-generic", "6.12-rt"]);
         assert_eq!(chosen(&["7.3", "rt"]), ["7.3", "6.12-rt", "7.3-rt"]);
         assert!(chosen(&[]).len() > 5);
+    }
+
+    #[test]
+    fn what_is_optional_must_be_named() {
+        let optional = ["newest", "unstable", "rc"];
+        for word in [&["cloud"][..], &["*"], &[]] {
+            assert!(chosen(word).iter().all(|name| !optional.contains(&&**name)));
+        }
+        assert_eq!(chosen(&optional), optional);
     }
 
     #[test]

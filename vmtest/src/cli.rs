@@ -20,6 +20,10 @@ pub struct Cli {
     /// The list of kernels, with its lock beside it [default: the one this program was built with].
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
+    /// Use nothing but the pinned packages of the kernels: one that has left the archive is a failure.
+    /// [default: the newest package that matches is used instead, with a line that says so]
+    #[arg(long, global = true)]
+    pub locked: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -50,6 +54,9 @@ pub enum Command {
     Exec(ExecArgs),
     /// An interactive shell on a guest's console. Leave it with exit or Ctrl-D.
     Shell(ShellArgs),
+    /// Remove from the cache what no kernel of the list and no scenario needs, and what killed runs left
+    /// there and among the temporary files.
+    Clean(CleanArgs),
 }
 
 /// Arguments of `list`.
@@ -89,11 +96,23 @@ pub enum Format {
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Pin the newest packages that match the manifest, and write them to the lock.
-    #[arg(long)]
+    /// Pin the newest packages that match the manifest, and write them to the lock. Exits 1 when there was
+    /// something for some of the kernels only.
+    #[arg(long, conflicts_with = "locked")]
     pub update: bool,
-    /// The kernels [default: all].
+    /// The kernels [default: all but the optional ones; of --update: all].
     pub names: Vec<String>,
+}
+
+/// Arguments of `clean`.
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// Remove all that vmtest keeps there, which costs the next run a download.
+    #[arg(long)]
+    pub all: bool,
+    /// Only say what would go.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which kernels: shared by several commands.
@@ -105,7 +124,7 @@ pub struct AccelArgs {
     /// Where the guest's own programs are [default: where vmtest is].
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
-    /// Modules (a lib/modules/RELEASE directory) of a kernel that is given as a file.
+    /// Modules (a lib/modules/RELEASE directory or a build tree) of a kernel that is given as a file.
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
     /// What a kernel that is given as a file is (rt, cloud, generic): scenarios that need a tag run on it if it has
@@ -122,8 +141,8 @@ pub struct AccelArgs {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// A kernel: a name, a tag (lts, rt, generic) or a glob ('6.*') of the list, a vmlinuz, packages
-    /// (.deb or .rpm: FILE,FILE or a directory of one kernel's), or host; may be repeated [default: all
-    /// of the list].
+    /// (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a directory of one kernel's), a build tree, or host; may be
+    /// repeated [default: all of the list but the optional ones].
     #[arg(long, value_name = "NAME|TAG|GLOB|PATH|host")]
     pub kernel: Vec<String>,
     /// A scenario; may be repeated [default: all].
@@ -222,8 +241,8 @@ pub enum GateFormat {
 /// The guest of `exec` and `shell`.
 #[derive(Debug, Args)]
 pub struct GuestArgs {
-    /// The kernel: a name from the list, a vmlinuz, packages (.deb or .rpm: FILE,FILE or a directory of
-    /// one kernel's), or host.
+    /// The kernel: a name from the list, a vmlinuz, packages (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a
+    /// directory of one kernel's), a build tree, or host.
     #[arg(long, value_name = "NAME|PATH|host")]
     pub kernel: String,
     /// The disk's file system [default: none; ext4 with --disk].

@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,17 +23,34 @@ pub struct KernelEntry {
     pub name: String,
     /// The archive's suite that has it, such as `bookworm-security`.
     pub suite: String,
-    /// Regular expressions for the names of its packages; of each the newest version in the
-    /// suite is the one that `--update` pins.
+    /// Regular expressions for the names of its packages; the newest version in the suite that each has a match
+    /// of is the one that `--update` pins, and the one that is used when the pinned one has left the archive.
     pub packages: Vec<String>,
     /// Words to choose kernels by.
     #[serde(default)]
     pub tags: Vec<String>,
     /// Why it is in the list, a sentence.
     pub reason: String,
-    /// Whether it is no failure when the archive no longer has it.
+    /// Only used when it is named: neither a tag, a glob nor "all" means it.
     #[serde(default)]
-    pub may_be_unavailable: bool,
+    pub is_optional: bool,
+}
+
+impl KernelEntry {
+    /// The patterns of its packages, each for a whole name.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = regex::Regex> + '_ {
+        let whole = |pattern: &String| regex::Regex::new(&format!("^(?:{pattern})$"));
+        self.packages
+            .iter()
+            .map(move |pattern| whole(pattern).expect("checked when the manifest was loaded"))
+    }
+
+    /// Whether these are the packages that it asks for.
+    pub(crate) fn is_matched_by(&self, pin: &PinnedKernel) -> bool {
+        let mut pairs = pin.package.iter().zip(self.patterns());
+        pin.package.len() == self.packages.len()
+            && pairs.all(|(package, pattern)| pattern.is_match(&package.name))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +135,8 @@ pub struct Kernels {
     pub entries: Vec<KernelEntry>,
     /// What is pinned.
     pub pinned: Vec<PinnedKernel>,
+    /// Whether nothing but the pinned packages will do (`--locked`).
+    pub is_locked: bool,
     /// Where they came from; `None` for the ones built into this program.
     path: Option<PathBuf>,
 }
@@ -158,32 +179,41 @@ impl Kernels {
         lock: &str,
         path: Option<PathBuf>,
     ) -> Result<Self, ManifestError> {
-        let manifest: ManifestFile = parse_toml(name, manifest)?;
-        let lock: LockFile = parse_toml(&name.with_extension("lock"), lock)?;
+        let ManifestFile { kernel: entries } = parse_toml(name, manifest)?;
+        let lock_name = name.with_extension("lock");
+        let LockFile { kernel: pinned } = parse_toml(&lock_name, lock)?;
         let mut names = BTreeSet::new();
-        for entry in &manifest.kernel {
-            let wrong = |reason: String| ManifestError::Parse {
-                path: name.to_owned(),
-                reason,
+        for entry in &entries {
+            let reason = match mistake(entry) {
+                _ if !names.insert(&entry.name) => "listed twice".to_owned(),
+                Some(mistake) => mistake,
+                None => continue,
             };
-            if !names.insert(&entry.name) {
-                return Err(wrong(format!("kernel {}: listed twice", entry.name)));
-            }
-            if entry.reason.trim().is_empty() {
-                return Err(wrong(format!("kernel {}: no reason given", entry.name)));
-            }
-            for pattern in &entry.packages {
-                regex::Regex::new(pattern).map_err(|_| {
-                    wrong(format!(
-                        "kernel {}: package pattern {pattern:?} is no regular expression",
-                        entry.name
-                    ))
-                })?;
-            }
+            return Err(ManifestError::Parse {
+                path: name.to_owned(),
+                reason: format!("kernel {}: {reason}", entry.name),
+            });
+        }
+        let mut names = BTreeSet::new();
+        for pin in &pinned {
+            let reason = if !names.insert(&pin.name) {
+                "pinned twice"
+            } else if pin.package.is_empty() {
+                "no package"
+            } else if !pin.package.iter().all(|one| is_sha256(&one.sha256)) {
+                "a sha256 that is none"
+            } else {
+                continue;
+            };
+            return Err(ManifestError::Parse {
+                path: lock_name,
+                reason: format!("kernel {}: {reason}", pin.name),
+            });
         }
         Ok(Self {
-            entries: manifest.kernel,
-            pinned: lock.kernel,
+            entries,
+            pinned,
+            is_locked: false,
             path,
         })
     }
@@ -218,6 +248,18 @@ impl Kernels {
         self.pinned.iter().find(|pinned| pinned.name == name)
     }
 
+    /// What is pinned for this kernel, as the manifest asks for it.
+    ///
+    /// # Errors
+    /// What the lock lacks: a torn lock, or a changed manifest.
+    pub(crate) fn valid_pin(&self, entry: &KernelEntry) -> Result<&PinnedKernel, &'static str> {
+        let pin = self.pin(&entry.name).ok_or("not in the lock")?;
+        entry
+            .is_matched_by(pin)
+            .then_some(pin)
+            .ok_or("the lock has other packages than the manifest asks for")
+    }
+
     /// Replaces or adds a pin; pins of kernels that left the manifest go.
     pub fn set_pin(&mut self, pin: PinnedKernel) {
         self.pinned.retain(|pinned| pinned.name != pin.name);
@@ -244,7 +286,7 @@ impl Kernels {
         }
     }
 
-    /// Writes the lock.
+    /// Writes the lock, all of it or nothing.
     ///
     /// # Errors
     /// When there is no place for it or writing fails.
@@ -254,12 +296,62 @@ impl Kernels {
             kernel: self.pinned.clone(),
         })
         .expect("plain structs always serialize");
-        fs::write(&path, format!("{LOCK_HEAD}{text}")).map_err(|error| ManifestError::Io {
-            path: path.clone(),
-            error,
-        })?;
-        Ok(path)
+        let write = || {
+            let directory = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            let mut file = tempfile::Builder::new()
+                .permissions(fs::Permissions::from_mode(0o666))
+                .tempfile_in(directory.unwrap_or(Path::new(".")))?;
+            file.write_all(format!("{LOCK_HEAD}{text}").as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(std::io::Error::from)
+        };
+        match write() {
+            Ok(_) => Ok(path),
+            Err(error) => Err(ManifestError::Io { path, error }),
+        }
     }
+
+    /// Whether they are those built into this program.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.path.is_none()
+    }
+}
+
+/// What is wrong with an entry.
+fn mistake(entry: &KernelEntry) -> Option<String> {
+    if !is_plain_name(&entry.name) || !is_plain_name(&entry.suite) {
+        return Some("name and suite are letters, digits, '-', '_' and '.'".to_owned());
+    }
+    if entry.name == crate::kernel::HOST {
+        return Some("that word means this machine's own kernel".to_owned());
+    }
+    if entry.reason.trim().is_empty() {
+        return Some("no reason given".to_owned());
+    }
+    if entry.packages.is_empty() {
+        return Some("no packages".to_owned());
+    }
+    let is_wrong = |pattern: &&String| regex::Regex::new(&format!("^(?:{pattern})$")).is_err();
+    let wrong = entry.packages.iter().find(is_wrong)?;
+    Some(format!(
+        "package pattern {wrong:?} is no regular expression"
+    ))
+}
+
+/// Names become directories, and words of sources.list.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain)
+}
+
+/// Whether it is a SHA-256 in lower-case hexadecimal.
+pub(crate) fn is_sha256(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 64 && text.bytes().all(is_digit)
 }
 
 /// Parses TOML; the error is one line.
@@ -294,21 +386,9 @@ mod tests {
                 entry.name,
                 entry.reason
             );
-            let pin = kernels
-                .pin(&entry.name)
-                .unwrap_or_else(|| panic!("{}: not in the lock", entry.name));
-            assert_eq!(pin.package.len(), entry.packages.len(), "{}", entry.name);
-            for (package, pattern) in pin.package.iter().zip(&entry.packages) {
-                let pattern =
-                    regex::Regex::new(&format!("^(?:{pattern})$")).expect("checked when loaded");
-                assert!(
-                    pattern.is_match(&package.name),
-                    "{}: {}",
-                    entry.name,
-                    package.name
-                );
-                assert_eq!(package.sha256.len(), 64, "{}", package.name);
-            }
+            kernels
+                .valid_pin(entry)
+                .unwrap_or_else(|why| panic!("{}: {why}", entry.name));
         }
         assert_eq!(kernels.entries.len(), kernels.pinned.len());
     }
@@ -332,6 +412,22 @@ mod tests {
                 "k.toml: kernel a: package pattern",
             ),
             ("kernel = 1".to_owned(), "k.toml: line 1: "),
+            (
+                entry.replace("\"a\"", "\"../a\""),
+                "k.toml: kernel ../a: name and suite are letters",
+            ),
+            (
+                entry.replace("\"s\"", "\"s main\\ndeb\""),
+                "k.toml: kernel a: name and suite are letters",
+            ),
+            (
+                entry.replace("\"a\"", "\"host\""),
+                "k.toml: kernel host: that word means",
+            ),
+            (
+                entry.replace("[\"p\"]", "[]"),
+                "k.toml: kernel a: no packages",
+            ),
         ];
         for (text, start) in cases {
             let error = Kernels::parse(Path::new("k.toml"), &text, "", None)
@@ -340,6 +436,80 @@ mod tests {
             assert!(error.starts_with(start), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    /// A manifest with one kernel of two packages, beside this lock.
+    fn with_lock(lock: &str) -> Result<Kernels, String> {
+        let manifest =
+            "[[kernel]]\nname = \"a\"\nsuite = \"s\"\npackages = [\"p\", \"q\"]\nreason = \"r.\"\n";
+        Kernels::parse(Path::new("k.toml"), manifest, lock, None).map_err(|error| error.to_string())
+    }
+
+    fn pin(packages: &[&str]) -> String {
+        let mut text = "[[kernel]]\nname = \"a\"\n".to_owned();
+        for name in packages {
+            text += &format!(
+                "[[kernel.package]]\nname = \"{name}\"\nversion = \"1\"\npath = \"pool/{name}.deb\"\n\
+                 size_bytes = 1\nsha256 = \"{:064}\"\n",
+                0
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn a_torn_lock_is_a_mistake_or_no_pin_wherever_it_was_cut() {
+        let whole = pin(&["p", "q"]);
+        let is_pinned = |lock: &str| {
+            let kernels = with_lock(lock)?;
+            Ok::<_, String>(kernels.valid_pin(&kernels.entries[0]).is_ok())
+        };
+        assert_eq!(is_pinned(&whole), Ok(true));
+        for length in 0..whole.trim_end().len() {
+            match is_pinned(&whole[..length]) {
+                Ok(is_pinned) => assert!(!is_pinned, "{length}"),
+                Err(error) => {
+                    assert!(error.starts_with("k.lock: "), "{error}");
+                    assert_eq!(error.lines().count(), 1, "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_pins_of_one_kernel_are_a_mistake() {
+        let twice = format!("{0}{0}", pin(&["p", "q"]));
+        assert_eq!(
+            with_lock(&twice).expect_err("two"),
+            "k.lock: kernel a: pinned twice"
+        );
+        let error = with_lock(&pin(&["p", "q"]).replace("0000", "00_0")).expect_err("a digest");
+        assert_eq!(error, "k.lock: kernel a: a sha256 that is none");
+        let kernels = with_lock(&pin(&["q", "p"])).expect("parsed");
+        let why = kernels.valid_pin(&kernels.entries[0]).expect_err("others");
+        assert!(why.contains("other packages"), "{why}");
+    }
+
+    #[test]
+    fn the_lock_is_replaced_in_one_step() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let manifest = directory.path().join("k.toml");
+        let lock = manifest.with_extension("lock");
+        let one = "[[kernel]]\nname = \"a\"\nsuite = \"s\"\npackages = [\"p\"]\nreason = \"r.\"\n";
+        fs::write(&manifest, one).expect("written");
+        fs::write(&lock, pin(&["p"])).expect("written");
+        let kernels = Kernels::load(Some(&manifest)).expect("loaded");
+        // Who has the old file open still reads all of it.
+        let mut old = fs::File::open(&lock).expect("there");
+        assert_eq!(kernels.write_lock().expect("written"), lock);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut old, &mut text).expect("read");
+        assert_eq!(text, pin(&["p"]));
+        let again = Kernels::load(Some(&manifest)).expect("loaded");
+        assert_eq!(again.pinned, kernels.pinned);
+        assert_eq!(directory.path().read_dir().expect("read").count(), 2);
+        let mode = |path: &Path| path.metadata().expect("there").permissions().mode();
+        assert_eq!(mode(&lock), mode(&manifest), "as any file of this user");
     }
 
     #[test]

@@ -8,6 +8,10 @@ use vmtest::{
     commands::{self, COULD_NOT_RUN, HARNESS_FAILED},
     guest,
     kernels::Kernels,
+    packages::{
+        cache,
+        clean::{self, InUse},
+    },
     signals,
 };
 
@@ -39,8 +43,18 @@ fn main() {
 }
 
 fn run(cli: &Cli) -> Result<i32> {
-    let kernels = Kernels::load(cli.kernels.as_deref())?;
+    let mut kernels = Kernels::load(cli.kernels.as_deref())?;
+    kernels.is_locked = cli.locked;
     let is_interrupted = signals::interruption()?;
+    let needs_cache = !matches!(
+        cli.command,
+        Command::List(_) | Command::Merge(_) | Command::Clean(_)
+    );
+    let _in_use = needs_cache.then(|| {
+        let mark = InUse::mark(&cache::directory());
+        clean::sweep();
+        mark
+    });
     match &cli.command {
         Command::List(arguments) => commands::list::run(arguments, &kernels),
         Command::Fetch(arguments) => commands::fetch::run(arguments, kernels),
@@ -49,5 +63,6 @@ fn run(cli: &Cli) -> Result<i32> {
         Command::Gate(arguments) => commands::gate::run(arguments, &kernels, &is_interrupted),
         Command::Exec(arguments) => commands::exec::run(arguments, &kernels, &is_interrupted),
         Command::Shell(arguments) => commands::shell::run(arguments, &kernels, &is_interrupted),
+        Command::Clean(arguments) => commands::clean::run(arguments, &kernels),
     }
 }

@@ -18,7 +18,15 @@ const MAX_MODULE_BYTES: u64 = 256 << 20;
 /// Only these directories are searched for a module that goes by an alias: soft dependencies name
 /// algorithms (`crc32c`), which live there, and reading all of a generic kernel's four thousand
 /// modules would take longer than the boot.
-const ALIAS_DIRECTORIES: [&str; 3] = ["kernel/crypto", "kernel/lib", "kernel/arch"];
+const ALIAS_DIRECTORIES: [&str; 3] = ["crypto", "lib", "arch"];
+
+/// The bootable file of a build tree, which an installed one doesn't have.
+pub(crate) const BUILT_IMAGE: &str = "arch/x86/boot/bzImage";
+
+/// Whether a kernel was built in this directory.
+pub(crate) fn is_build_tree(directory: &Path) -> bool {
+    directory.join(BUILT_IMAGE).is_file()
+}
 
 /// Why modules can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +69,12 @@ struct ModuleInfo {
     aliases: Vec<String>,
 }
 
-/// A kernel's module directory.
+/// A kernel's module directory: `lib/modules/RELEASE`, or the tree that it was built in.
 #[derive(Debug)]
 pub struct ModuleTree {
     directory: PathBuf,
+    /// Below it are the modules, by the paths of their sources.
+    root: PathBuf,
     paths: BTreeMap<String, PathBuf>,
     builtin: BTreeSet<String>,
 }
@@ -86,21 +96,26 @@ impl ModuleTree {
     /// # Errors
     /// When the directory can't be read.
     pub fn read(directory: &Path) -> Result<Self, ModuleError> {
+        let (root, found) = if is_build_tree(directory) {
+            (directory.to_owned(), built(directory)?)
+        } else {
+            let root = directory.join("kernel");
+            let found = walk_files(&root)?;
+            (root, found)
+        };
         let mut paths = BTreeMap::new();
-        for path in walk_files(&directory.join("kernel"))? {
+        for path in found {
             if let Some(name) = name_in(&path) {
                 paths.insert(name, path);
             }
         }
-        let list = directory.join("modules.builtin");
-        let text =
-            fs::read_to_string(&list).map_err(|error| ModuleError::Read { path: list, error })?;
-        let builtin = text
+        let builtin = read_list(&directory.join("modules.builtin"))?
             .lines()
             .filter_map(|line| name_in(Path::new(line)))
             .collect();
         Ok(Self {
             directory: directory.to_owned(),
+            root,
             paths,
             builtin,
         })
@@ -156,7 +171,7 @@ impl ModuleTree {
         if self.builtin.contains(&name) || self.paths.contains_key(&name) {
             return Ok(Some(name));
         }
-        for directory in ALIAS_DIRECTORIES.map(|part| self.directory.join(part)) {
+        for directory in ALIAS_DIRECTORIES.map(|part| self.root.join(part)) {
             for (candidate, path) in self
                 .paths
                 .iter()
@@ -171,6 +186,30 @@ impl ModuleTree {
         }
         Ok(None)
     }
+}
+
+fn read_list(path: &Path) -> Result<String, ModuleError> {
+    fs::read_to_string(path).map_err(|error| ModuleError::Read {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// The modules of a build tree, by its `modules.order`. That has the path of each as `fs/x/x.o`; before 6.2 it was
+/// `fs/x/x.ko` (f65a486821cf, "kbuild: change module.order to list *.o instead of *.ko"), and in old kernels, as in
+/// installed directories, `kernel/fs/x/x.ko`.
+fn built(tree: &Path) -> Result<Vec<PathBuf>, ModuleError> {
+    let text = read_list(&tree.join("modules.order"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let paths = lines.map(|line| {
+        let path = tree.join(line).with_extension("ko");
+        match line.strip_prefix("kernel/") {
+            // The tree has a directory of that name too.
+            Some(rest) if !path.exists() => tree.join(rest).with_extension("ko"),
+            _ => path,
+        }
+    });
+    Ok(paths.collect())
 }
 
 fn walk_files(directory: &Path) -> Result<Vec<PathBuf>, ModuleError> {
@@ -288,6 +327,41 @@ mod tests {
             .expect_err("nowhere")
             .to_string();
         assert!(error.starts_with("module no_such: neither in "), "{error}");
+    }
+
+    #[test]
+    fn a_build_trees_modules_are_where_its_list_says() {
+        for order in [
+            "fs/ext4/ext4.o\nkernel/torture.o\n",
+            "fs/ext4/ext4.ko\nkernel/torture.ko\n",
+            "kernel/fs/ext4/ext4.ko\nkernel/kernel/torture.ko\n",
+        ] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let tree = directory.path();
+            for (file, content) in [
+                (BUILT_IMAGE, ""),
+                ("modules.builtin", "kernel/fs/jbd2/jbd2.ko\n"),
+                ("modules.order", order),
+                ("fs/ext4/ext4.ko", "ext4"),
+                ("kernel/torture.ko", "torture"),
+                (
+                    "kernel/other.ko",
+                    "not in the list: of an earlier configuration",
+                ),
+            ] {
+                let path = tree.join(file);
+                fs::create_dir_all(path.parent().expect("one")).expect("made");
+                fs::write(path, content).expect("written");
+            }
+            let read = ModuleTree::read(tree).expect("read");
+            let found = read
+                .load_order(&["ext4", "torture", "jbd2"])
+                .expect("found");
+            let contents: Vec<_> = found.iter().map(|module| &*module.content).collect();
+            assert_eq!(contents, [b"ext4".as_slice(), b"torture"], "{order}");
+            let error = read.load_order(&["other"]).expect_err("not listed");
+            assert!(error.to_string().starts_with("module other: neither in"));
+        }
     }
 
     #[test]

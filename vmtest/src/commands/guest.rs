@@ -59,6 +59,9 @@ pub fn prepare(
         kernels,
         &Store::default(),
     )?;
+    if let Some(note) = kernel.note() {
+        eprintln!("vmtest: {note}");
+    }
     let chosen = match arguments.mode {
         Mode::Icount => Chosen::for_instruction_time(),
         Mode::Multi => accel::choose(arguments.accel.accel, &kernel, is_interrupted)?,

@@ -38,16 +38,22 @@ fn render_kernels(kernels: &Kernels, format: Format) -> String {
     }
     for entry in &kernels.entries {
         let version = version_of(kernels, &entry.name);
-        let shown = version.unwrap_or("not pinned");
+        let pinned = version.unwrap_or("not pinned");
+        // What a run means that names no kernel is what the project vouches for.
+        let shown = if entry.is_optional {
+            format!("{pinned}, optional")
+        } else {
+            pinned.to_owned()
+        };
         let line = match format {
-            Format::Text => format!("{:<14}{:<24}{}", entry.name, shown, entry.reason),
+            Format::Text => format!("{:<14}{:<28}{}", entry.name, shown, entry.reason),
             Format::Markdown => format!(
                 "| {} | {} | {} | {} |",
                 entry.name, shown, entry.suite, entry.reason
             ),
             Format::Json => json!({
                 "name": entry.name, "version": version, "suite": entry.suite, "tags": entry.tags,
-                "reason": entry.reason, "may_be_unavailable": entry.may_be_unavailable,
+                "reason": entry.reason, "is_optional": entry.is_optional,
             })
             .to_string(),
         };

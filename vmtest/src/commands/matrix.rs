@@ -95,6 +95,8 @@ impl Matrix<'_> {
         runner.run(&guests);
         runner.repeat_failed(self.repeat_failed, &guests);
         let jobs_count = runner.jobs_count;
+        let versions = runner.kernels.iter().filter_map(KernelSlot::version);
+        let kernel_versions = versions.collect();
         let results = runner
             .results
             .into_inner()
@@ -113,7 +115,9 @@ impl Matrix<'_> {
             is_interrupted: is_interrupted.load(Ordering::Relaxed),
             passed_count: 0,
             failed_count: 0,
+            unavailable_count: 0,
             excused_kernels: Vec::new(),
+            kernel_versions,
             scenarios: results.scenarios,
             guests: results.guests,
         };

@@ -37,8 +37,8 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
 pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     result.write(out)?;
     println!("results: {}", out.join("summary.md").display());
-    for kernel in &result.excused_kernels {
-        println!("unavailable: {kernel}");
+    for line in result.unavailable_lines() {
+        println!("{line}");
     }
     for line in result.repetition_lines() {
         println!("{line}");

@@ -24,6 +24,7 @@ pub fn kernel(name: &str, path: &Path) -> Result<Kernel, KernelError> {
         release,
         vmlinuz,
         modules_dir: None,
+        meaning: None,
     })
 }
 

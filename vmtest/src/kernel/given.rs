@@ -96,6 +96,10 @@ mod tests {
             ("kernel-core.rpm,kernel-modules.rpm", "kernel-core.rpm"),
             ("/a/x.deb,/b/y.deb", "x.deb"),
             ("packages/", "packages"),
+            (
+                "linux-6.17.arch1-1-x86_64.pkg.tar.zst",
+                "linux-6.17.arch1-1-x86_64.pkg.tar.zst",
+            ),
         ] {
             assert!(is_path(word), "{word}");
             assert_eq!(label(word), expected, "{word}");
@@ -122,7 +126,7 @@ mod tests {
         let path = directory.path();
         let word = format!("{}/", path.display());
         let error = packages(&word).expect_err("empty").to_string();
-        assert!(error.ends_with("no .deb or .rpm in it"), "{error}");
+        assert!(error.ends_with("no package in it (.deb, .rpm, .pkg.tar.zst), and no arch/x86/boot/bzImage (a build tree needs: make bzImage modules)"), "{error}");
         for name in ["b.rpm", "a.rpm", "readme"] {
             fs::write(path.join(name), "").expect("written");
         }

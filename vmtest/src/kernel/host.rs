@@ -41,6 +41,7 @@ fn find(root: &Path, release: &str, are_modules_given: bool) -> Result<Kernel, K
         release: Some(release.to_owned()),
         vmlinuz,
         modules_dir: has_modules.then_some(modules_dir),
+        meaning: None,
     })
 }
 

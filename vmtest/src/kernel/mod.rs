@@ -1,4 +1,4 @@
-//! What a user may name as a kernel: a name of the manifest, a bootable file, packages, this host.
+//! What a user may name as a kernel: a name of the manifest, a bootable file, packages, a build tree, this host.
 
 use std::{
     io,
@@ -7,9 +7,11 @@ use std::{
 
 use crate::{
     kernels::{Kernels, ManifestError},
+    modules,
     packages::{Kernel, StoreError, store::Store},
 };
 
+mod build;
 mod file;
 mod given;
 mod host;
@@ -35,7 +37,9 @@ pub enum KernelError {
     #[error("kernel {0}: its results would have no name (give the directory by its name)")]
     NoName(String),
     /// A directory without packages.
-    #[error("kernel {0}: no .deb or .rpm in it")]
+    #[error(
+        "kernel {0}: no package in it (.deb, .rpm, .pkg.tar.zst), and no arch/x86/boot/bzImage (a build tree needs: make bzImage modules)"
+    )]
     NoPackages(String),
     /// A file that can't be read.
     #[error("kernel {path}: {error}")]
@@ -46,7 +50,9 @@ pub enum KernelError {
         error: io::Error,
     },
     /// A file that is no kernel.
-    #[error("kernel {0}: not a bootable x86 kernel (bzImage, vmlinux), nor a .deb or .rpm package")]
+    #[error(
+        "kernel {0}: not a bootable x86 kernel (bzImage, vmlinux), nor a package (.deb, .rpm, .pkg.tar.zst)"
+    )]
     NotAKernel(PathBuf),
     /// This machine has no file of its kernel.
     #[error(
@@ -63,8 +69,13 @@ pub enum KernelError {
         error: io::Error,
     },
     /// The module directory is not one.
-    #[error("modules {0}: no modules.builtin in it (it should be a lib/modules/RELEASE directory)")]
+    #[error(
+        "modules {0}: no modules.builtin in it (it should be a lib/modules/RELEASE directory or a build tree)"
+    )]
     NotModules(PathBuf),
+    /// A build tree that is half built.
+    #[error("kernel {0}: its modules are not built (run there: make modules)")]
+    NotBuilt(String),
 }
 
 impl KernelError {
@@ -106,6 +117,9 @@ pub fn resolve(
 
 fn from_files(word: &str, are_modules_given: bool, store: &Store) -> Result<Kernel, KernelError> {
     let name = label(word);
+    if modules::is_build_tree(Path::new(word)) {
+        return build::kernel(name, Path::new(word), are_modules_given);
+    }
     let Some(packages) = given::packages(word)? else {
         return file::kernel(name, Path::new(word));
     };

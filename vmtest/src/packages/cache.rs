@@ -2,6 +2,13 @@
 
 use std::path::PathBuf;
 
+/// Unpacked kernels, below the cache directory.
+pub const KERNELS: &str = "kernels";
+/// Images of roots with systemd.
+pub const ROOTS: &str = "roots";
+/// Package lists, in a private state of apt.
+pub const LISTS: &str = "apt";
+
 /// The cache directory: `$FSLOCKUP_CACHE`, else `$XDG_CACHE_HOME/fslockup`, else
 /// `~/.cache/fslockup`. Nothing depends on what is in it; it only saves time.
 #[must_use]

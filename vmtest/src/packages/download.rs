@@ -1,4 +1,4 @@
-//! Gets a package of the manifest and holds it against the lock.
+//! Gets packages of the manifest and holds them against their digests.
 
 use std::{
     fs, io,
@@ -9,17 +9,18 @@ use sha2::{Digest, Sha256};
 
 use super::{
     StoreError,
-    apt::{self, AptError, Archive, Mirrors},
+    apt::{self, AptError},
+    mirrors::{Archive, Mirrors},
 };
 use crate::{
     digest::hex,
     kernels::{KernelEntry, PinnedPackage},
 };
 
-/// Downloads a pinned package into `directory`.
+/// Downloads a package of this digest into `directory`.
 ///
 /// # Errors
-/// When it can't be had, or isn't the pinned one.
+/// [`StoreError::Gone`] when the archive doesn't have it, another when it can't be had.
 pub fn download(
     entry: &KernelEntry,
     package: &PinnedPackage,

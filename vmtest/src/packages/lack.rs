@@ -2,12 +2,14 @@
 
 use std::{fmt, fs, path::Path};
 
+use super::Form;
+
 /// A part that isn't there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The bootable file.
     Vmlinuz,
-    /// `modules.builtin`, without which nobody knows which modules are needed.
+    /// `modules.builtin`, which says what needs no module.
     Builtin,
     /// The modules themselves.
     Modules,
@@ -32,16 +34,19 @@ impl Lack {
         (!is_builtin_known).then_some(Self::Builtin)
     }
 
-    /// The packages that have it, by their names in Fedora and RHEL, or in Debian and Ubuntu.
+    /// The packages that have it, by their names in Fedora and RHEL, in Debian and Ubuntu, or in Arch Linux.
     #[must_use]
-    pub fn remedy(self, is_rpm: bool) -> &'static str {
-        match (self, is_rpm) {
-            (Self::Vmlinuz, true) => "kernel-core",
-            (Self::Vmlinuz, false) => "linux-image or linux-binary",
-            (Self::Builtin, true) => "kernel-core",
-            (Self::Builtin, false) => "linux-base where its release has one, else linux-modules",
-            (Self::Modules, true) => "kernel-modules-core and kernel-modules",
-            (Self::Modules, false) => "linux-modules, and linux-base where its release has one",
+    pub fn remedy(self, form: Form) -> &'static str {
+        match (self, form) {
+            (_, Form::Arch) => "linux",
+            (Self::Vmlinuz, Form::Rpm) => "kernel-core",
+            (Self::Vmlinuz, Form::Deb) => "linux-image or linux-binary",
+            (Self::Builtin, Form::Rpm) => "kernel-core",
+            (Self::Builtin, Form::Deb) => {
+                "linux-base where its release has one, else linux-modules"
+            }
+            (Self::Modules, Form::Rpm) => "kernel-modules-core and kernel-modules",
+            (Self::Modules, Form::Deb) => "linux-modules, and linux-base where its release has one",
         }
     }
 }

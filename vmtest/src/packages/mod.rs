@@ -8,18 +8,24 @@ use std::{
 
 pub mod apt;
 pub mod cache;
+pub mod clean;
 pub mod compression;
 mod deb;
 mod download;
+mod error;
 mod lack;
+pub mod lists;
+pub mod mirrors;
 mod rpm;
 mod rpm_index;
 mod sink;
 pub mod store;
+mod tarball;
 pub mod update;
 
+pub use error::StoreError;
 pub use lack::Lack;
-pub use store::{Kernel, StoreError};
+pub use store::{Kernel, Meaning};
 
 use sink::Sink;
 
@@ -54,25 +60,63 @@ pub enum PackageError {
     UnknownCompression(PathBuf),
 }
 
-/// Gives the files of a package, an RPM by its name or else a Debian one, to `sink`.
+/// What a package is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Debian, Ubuntu.
+    Deb,
+    /// Fedora, RHEL, SUSE.
+    Rpm,
+    /// Arch Linux.
+    Arch,
+}
+
+impl Form {
+    /// The form of a file with this name; none when it is no package's.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let is_arch = |compression| name.ends_with(&format!(".pkg.tar.{compression}"));
+        match name.rsplit_once('.')?.1 {
+            "deb" => Some(Self::Deb),
+            "rpm" => Some(Self::Rpm),
+            "zst" | "xz" | "gz" if ["zst", "xz", "gz"].into_iter().any(is_arch) => Some(Self::Arch),
+            _ => None,
+        }
+    }
+}
+
+/// Gives the files of a package to `sink`.
 fn unpack(package: &Path, sink: &mut Sink) -> Result<(), PackageError> {
-    if is_rpm(package) {
-        rpm::unpack(package, sink)
-    } else {
-        deb::unpack(package, sink)
+    match Form::of(package) {
+        Some(Form::Rpm) => rpm::unpack(package, sink),
+        Some(Form::Arch) => tarball::unpack(package, sink),
+        Some(Form::Deb) | None => deb::unpack(package, sink),
     }
 }
 
 /// Whether a file goes by the name of a package.
 #[must_use]
 pub fn is_package(path: &Path) -> bool {
-    is_rpm(path) || has_extension(path, "deb")
+    Form::of(path).is_some()
 }
 
-fn is_rpm(path: &Path) -> bool {
-    has_extension(path, "rpm")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found == extension)
+    #[test]
+    fn a_name_says_the_form() {
+        for (name, form) in [
+            ("a/linux-6.17.arch1-1-x86_64.pkg.tar.zst", Some(Form::Arch)),
+            ("linux.pkg.tar.xz", Some(Form::Arch)),
+            ("linux.tar.zst", None),
+            ("vmlinuz.zst", None),
+            ("x.deb", Some(Form::Deb)),
+            ("x.rpm", Some(Form::Rpm)),
+            ("deb", None),
+        ] {
+            assert_eq!(Form::of(Path::new(name)), form, "{name}");
+        }
+    }
 }

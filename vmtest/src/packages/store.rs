@@ -5,20 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Lack, PackageError,
-    apt::{AptError, Mirrors},
+    Form, Lack, StoreError,
+    apt::AptError,
     cache,
     download::{digest_of, download},
-    is_rpm,
+    lists,
+    mirrors::Mirrors,
     sink::Sink,
+    update::choose,
 };
 use crate::{
     digest::hex,
-    kernels::{KernelEntry, Kernels},
+    kernels::{KernelEntry, Kernels, PinnedKernel},
+    leftovers::Private,
 };
+
+/// How the file's name ends that says what is used instead of a pin.
+const REMEMBERED: &str = ".instead";
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,138 +36,217 @@ pub struct Kernel {
     pub release: Option<String>,
     /// The bootable file.
     pub vmlinuz: PathBuf,
-    /// Its modules (`kernel/…`, `modules.builtin`).
+    /// Its modules (`kernel/…`, `modules.builtin`), or the build tree that they are in.
     pub modules_dir: Option<PathBuf>,
+    /// What the manifest's name means now; none for a kernel given as a file.
+    pub meaning: Option<Meaning>,
 }
 
-/// Why a kernel can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The lock has nothing for it.
-    #[error("kernel {0}: not in the lock (run: vmtest fetch --update {0})")]
-    NotPinned(String),
-    /// A pinned version left the archive.
-    #[error(
-        "kernel {kernel}: {package} {version} has left the archive (run: vmtest fetch --update {kernel})"
-    )]
-    Gone {
-        /// The kernel's name.
-        kernel: String,
-        /// The package.
-        package: String,
-        /// Its pinned version.
-        version: String,
-    },
-    /// apt failed.
-    #[error("kernel {kernel}: {error}")]
-    Apt {
-        /// The kernel's name.
-        kernel: String,
-        /// What happened.
-        error: AptError,
-    },
-    /// The file isn't the pinned one.
-    #[error(
-        "kernel {kernel}: {package}: the download's digest is {found}, the lock says {expected}"
-    )]
-    Digest {
-        /// The kernel's name.
-        kernel: String,
-        /// The package.
-        package: String,
-        /// Of the file.
-        found: String,
-        /// Of the lock.
-        expected: String,
-    },
-    /// A package can't be unpacked.
-    #[error("kernel {kernel}: {error}")]
-    Package {
-        /// The kernel's name.
-        kernel: String,
-        /// What happened.
-        error: PackageError,
-    },
-    /// A part of the kernel is in none of its packages.
-    #[error("kernel {kernel}: no {lack} in {packages} (add {remedy}: FILE,FILE{otherwise})")]
-    Lacks {
-        /// The kernel's name.
-        kernel: String,
-        /// The part.
-        lack: Lack,
-        /// Where it was looked for.
-        packages: &'static str,
-        /// The packages that have such a part.
-        remedy: &'static str,
-        /// What else would do.
-        otherwise: &'static str,
-    },
-    /// A file can't be read or written.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        error: io::Error,
-    },
+/// The package that a name of the manifest stands for; of a kernel in several, the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meaning {
+    /// Its name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it is the pinned one.
+    pub is_pinned: bool,
+    /// The pinned one, name and version, where that has left the archive.
+    pub pin_gone: Option<String>,
 }
 
-impl StoreError {
-    /// Whether the kernel is just not to be had, through no fault of this machine.
-    #[must_use]
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Gone { .. })
+impl Meaning {
+    fn of(chosen: &PinnedKernel, pin: Pin) -> Self {
+        let package = &chosen.package[0];
+        Self {
+            package: package.name.clone(),
+            version: package.version.clone(),
+            is_pinned: matches!(pin, Pin::Used),
+            pin_gone: match pin {
+                Pin::Gone(gone) => Some(gone),
+                Pin::Used | Pin::None => None,
+            },
+        }
     }
+}
+
+impl Kernel {
+    /// What should be said when the kernel isn't the pinned one, a line.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let meaning = self.meaning.as_ref().filter(|one| !one.is_pinned)?;
+        let (name, package, version) = (&self.name, &meaning.package, &meaning.version);
+        Some(match &meaning.pin_gone {
+            Some(gone) => {
+                format!("kernel {name}: {gone} has left the archive, {package} {version} is used")
+            }
+            None => format!("kernel {name}: not pinned, {package} {version} is used"),
+        })
+    }
+}
+
+/// What became of a kernel's pin.
+#[derive(Clone)]
+enum Pin {
+    Used,
+    /// It has left the archive: name and version.
+    Gone(String),
+    /// There is none.
+    None,
 }
 
 /// The unpacked kernels of the cache directory.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
+    lists: PathBuf,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self::at(&cache::directory().join("kernels"))
+        Self::at(&cache::directory())
     }
 }
 
 impl Store {
-    /// A store in another directory than the cache's.
+    /// A store in another cache directory than this user's.
     #[must_use]
-    pub fn at(directory: &Path) -> Self {
+    pub fn at(cache: &Path) -> Self {
         Self {
-            directory: directory.to_owned(),
+            directory: cache.join(cache::KERNELS),
+            lists: cache.join(cache::LISTS),
         }
     }
 
-    /// The kernel of the manifest, downloaded and unpacked now if it isn't there yet.
+    /// The kernel of the manifest, downloaded and unpacked now if it isn't there yet. Where its pinned version has
+    /// left the archive, or it has none, it is the newest that matches; which one that was is remembered.
     ///
     /// # Errors
-    /// When it can't be had.
+    /// When it can't be had, or another than the pinned one would have to be taken and may not (`--locked`).
     pub fn get(&self, kernels: &Kernels, entry: &KernelEntry) -> Result<Kernel, StoreError> {
-        let pin = kernels
-            .pin(&entry.name)
-            .ok_or_else(|| StoreError::NotPinned(entry.name.clone()))?;
-        let digests: Vec<&str> = pin
-            .package
-            .iter()
-            .map(|package| package.sha256.as_str())
-            .collect();
-        let directory = self.directory.join(directory_name(&entry.name, &digests));
-        if let Some(kernel) = read_unpacked(&entry.name, &directory) {
+        let pin = kernels.valid_pin(entry);
+        let gone_pin = || match pin {
+            Ok(pin) => Pin::Gone(format!(
+                "{} {}",
+                pin.package[0].name, pin.package[0].version
+            )),
+            Err(_) => Pin::None,
+        };
+        if let Ok(pin) = pin
+            && let Some(kernel) = self.unpacked(entry, pin, Pin::Used)
+        {
             return Ok(kernel);
         }
+        // No network is needed a second time.
+        let remembered_at = self.remembered_at(entry, pin.ok());
+        if !kernels.is_locked
+            && let Some(remembered) = read_remembered(&remembered_at, entry)
+            && let Some(kernel) = self.unpacked(entry, &remembered, gone_pin())
+        {
+            return Ok(kernel);
+        }
+        let gone = match pin {
+            Ok(pin) => match self.download(entry, pin, Pin::Used) {
+                Err(StoreError::Gone { .. }) if !kernels.is_locked => gone_pin(),
+                result => return result,
+            },
+            Err(reason) if kernels.is_locked => {
+                return Err(StoreError::NotPinned {
+                    kernel: entry.name.clone(),
+                    reason: reason.to_owned(),
+                });
+            }
+            Err(_) => Pin::None,
+        };
+        let newest = self.newest(entry, &gone)?;
+        let kernel = self.download(entry, &newest, gone)?;
+        let text = toml::to_string(&newest).expect("plain structs always serialize");
+        fs::write(&remembered_at, text).map_err(|error| StoreError::Io {
+            path: remembered_at,
+            error,
+        })?;
+        Ok(kernel)
+    }
+
+    /// Where it is remembered what is used instead of this pin.
+    fn remembered_at(&self, entry: &KernelEntry, pin: Option<&PinnedKernel>) -> PathBuf {
+        let digests = pin.map(digests_of).unwrap_or_default();
+        self.directory
+            .join(directory_name(&entry.name, &digests) + REMEMBERED)
+    }
+
+    /// The newest version that the archive has.
+    fn newest(&self, entry: &KernelEntry, pin: &Pin) -> Result<PinnedKernel, StoreError> {
+        let named = |error| match error {
+            AptError::Gone(what) => StoreError::NoSuite {
+                kernel: entry.name.clone(),
+                what,
+            },
+            error => StoreError::Apt {
+                kernel: entry.name.clone(),
+                error,
+            },
+        };
+        let mirrors = Mirrors::of_this_machine().map_err(named)?;
+        let list = lists::packages(&self.lists, &mirrors, &entry.suite).map_err(named)?;
+        choose(entry, &list).map_err(|error| StoreError::NoneLeft {
+            error,
+            pin: match pin {
+                Pin::Gone(gone) => Some(gone.clone()),
+                Pin::Used | Pin::None => None,
+            },
+        })
+    }
+
+    /// The kernel in these packages, if it is in the cache.
+    fn unpacked(&self, entry: &KernelEntry, chosen: &PinnedKernel, pin: Pin) -> Option<Kernel> {
+        let directory = self.directory_of(&entry.name, &digests_of(chosen));
+        let mut kernel = read_unpacked(&entry.name, &directory)?;
+        kernel.meaning = Some(Meaning::of(chosen, pin));
+        Some(kernel)
+    }
+
+    /// The kernel in these packages, downloaded if need be.
+    fn download(
+        &self,
+        entry: &KernelEntry,
+        chosen: &PinnedKernel,
+        pin: Pin,
+    ) -> Result<Kernel, StoreError> {
+        if let Some(kernel) = self.unpacked(entry, chosen, pin.clone()) {
+            return Ok(kernel);
+        }
+        let directory = self.directory_of(&entry.name, &digests_of(chosen));
         let mirrors = Mirrors::of_this_machine().map_err(|error| StoreError::Apt {
             kernel: entry.name.clone(),
             error,
         })?;
-        self.unpack(&entry.name, &directory, false, |work| {
-            pin.package
+        let mut kernel = self.unpack(&entry.name, &directory, false, |work| {
+            chosen
+                .package
                 .iter()
                 .map(|package| download(entry, package, &mirrors, work))
                 .collect()
-        })
+        })?;
+        kernel.meaning = Some(Meaning::of(chosen, pin));
+        Ok(kernel)
+    }
+
+    /// Where a kernel is unpacked: two names may mean the same packages.
+    fn directory_of(&self, name: &str, digests: &[&str]) -> PathBuf {
+        let own = self.directory.join(directory_name(name, digests));
+        if own.exists() {
+            return own;
+        }
+        let suffix = format!("-{}", short_digest(digests));
+        let entries = fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let same = entries
+            .map(|entry| entry.path())
+            .find(|path| path.to_string_lossy().ends_with(&suffix) && path.is_dir());
+        same.unwrap_or(own)
     }
 
     /// The kernel in package files; `are_modules_given` says that it needs no modules of its own.
@@ -202,7 +288,7 @@ impl Store {
             move |error| StoreError::Io { path, error }
         };
         fs::create_dir_all(&self.directory).map_err(failed(&self.directory))?;
-        let work = tempfile::tempdir_in(&self.directory).map_err(failed(&self.directory))?;
+        let work = Private::below(&self.directory).map_err(failed(&self.directory))?;
         let unpacked = work.path().join("unpacked");
         fs::create_dir(&unpacked).map_err(failed(&unpacked))?;
         let packages = packages(work.path())?;
@@ -244,7 +330,7 @@ fn check(
             1 => "its package",
             _ => "its packages",
         },
-        remedy: lack.remedy(packages.iter().any(|package| is_rpm(package))),
+        remedy: lack.remedy(Form::of(&packages[0]).unwrap_or(Form::Deb)),
         otherwise: match lack {
             Lack::Vmlinuz => "",
             _ => ", or give --modules DIR",
@@ -252,9 +338,40 @@ fn check(
     })
 }
 
-fn directory_name(name: &str, digests: &[&str]) -> String {
-    let all = hex(&Sha256::digest(digests.concat()));
-    format!("{name}-{}", &all[..8])
+/// How the names end of what the cache should keep in its directory of kernels: the pinned ones, and what
+/// is used instead of one.
+pub(super) fn needed(directory: &Path, kernels: &Kernels) -> Vec<String> {
+    let mut suffixes = Vec::new();
+    for entry in &kernels.entries {
+        let pin = kernels.valid_pin(entry).ok();
+        let digests = pin.map(digests_of).unwrap_or_default();
+        suffixes.push(format!("-{}", short_digest(&digests)));
+        let remembered_at = directory_name(&entry.name, &digests) + REMEMBERED;
+        if let Some(instead) = read_remembered(&directory.join(&remembered_at), entry) {
+            suffixes.push(format!("-{}", short_digest(&digests_of(&instead))));
+            suffixes.push(remembered_at);
+        }
+    }
+    suffixes
+}
+
+pub(super) fn digests_of(kernel: &PinnedKernel) -> Vec<&str> {
+    let packages = kernel.package.iter();
+    packages.map(|package| package.sha256.as_str()).collect()
+}
+
+pub(super) fn directory_name(name: &str, digests: &[&str]) -> String {
+    format!("{name}-{}", short_digest(digests))
+}
+
+fn short_digest(digests: &[&str]) -> String {
+    hex(&Sha256::digest(digests.concat())[..4])
+}
+
+/// What was used instead of a pin, if it still is what the manifest asks for.
+fn read_remembered(path: &Path, entry: &KernelEntry) -> Option<PinnedKernel> {
+    let remembered: PinnedKernel = toml::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    entry.is_matched_by(&remembered).then_some(remembered)
 }
 
 fn read_unpacked(name: &str, directory: &Path) -> Option<Kernel> {
@@ -267,6 +384,7 @@ fn read_unpacked(name: &str, directory: &Path) -> Option<Kernel> {
         release: Some(release),
         vmlinuz: directory.join("vmlinuz"),
         modules_dir: has_modules.then_some(modules_dir),
+        meaning: None,
     })
 }
 
@@ -281,25 +399,11 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_left_the_archive_says_how_to_go_on() {
-        let error = StoreError::Gone {
-            kernel: "7.2".into(),
-            package: "linux-x".into(),
-            version: "7.2.1-1".into(),
-        };
-        assert_eq!(
-            error.to_string(),
-            "kernel 7.2: linux-x 7.2.1-1 has left the archive (run: vmtest fetch --update 7.2)"
-        );
-        assert!(error.is_unavailable());
-    }
-
-    #[test]
     fn a_file_that_is_no_package_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.deb");
         fs::write(&path, b"!<arch>\n").expect("written");
-        let store = Store::at(&directory.path().join("kernels"));
+        let store = Store::at(directory.path());
         let error = store
             .from_packages("x", &[path], false)
             .expect_err("no package")

@@ -1,15 +1,13 @@
-//! Pins the newest packages that match the manifest.
-
-use std::cmp::Ordering;
+//! Finds the newest packages that match the manifest.
 
 use debversion::Version;
 use regex::Regex;
 
-use crate::kernels::{KernelEntry, PinnedKernel, PinnedPackage};
+use crate::kernels::{KernelEntry, PinnedKernel, PinnedPackage, is_sha256};
 
-/// Why nothing can be pinned.
+/// Why there is nothing to choose.
 #[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
+pub enum ChoiceError {
     /// No package matches.
     #[error("kernel {kernel}: no package in {suite} matches {pattern} (did its name change?)")]
     NoMatch {
@@ -31,23 +29,24 @@ pub enum UpdateError {
 }
 
 /// Chooses a kernel's packages out of a suite's package list (`Packages`, stanzas of
-/// `Field: value` lines): the newest version that every pattern has a match of.
+/// `Field: value` lines): the newest version, as Debian compares them, that every pattern has a match of.
 ///
 /// # Errors
 /// When there is none.
-pub fn choose(entry: &KernelEntry, packages: &str) -> Result<PinnedKernel, UpdateError> {
+pub fn choose(entry: &KernelEntry, packages: &str) -> Result<PinnedKernel, ChoiceError> {
     let mut matches = Vec::new();
-    for pattern in &entry.packages {
-        let whole =
-            Regex::new(&format!("^(?:{pattern})$")).expect("checked when the manifest was loaded");
+    for (pattern, whole) in entry.packages.iter().zip(entry.patterns()) {
         let mut found: Vec<_> = packages
             .split("\n\n")
             .filter_map(|stanza| parse(stanza, &whole))
             .collect();
-        // Of one version there may be several names when the pattern is loose: the last wins.
-        found.sort_by(|a, b| compare(&b.version, &a.version).then_with(|| b.name.cmp(&a.name)));
+        // Of one version there may be several names when the pattern is loose: that of the newest ABI wins.
+        found.sort_by(|(version, name, _), (other, other_name, _)| {
+            (other, other_name).cmp(&(version, name))
+        });
+        let found: Vec<PinnedPackage> = found.into_iter().map(|(_, _, package)| package).collect();
         if found.is_empty() {
-            return Err(UpdateError::NoMatch {
+            return Err(ChoiceError::NoMatch {
                 kernel: entry.name.clone(),
                 suite: entry.suite.clone(),
                 pattern: pattern.clone(),
@@ -71,7 +70,7 @@ pub fn choose(entry: &KernelEntry, packages: &str) -> Result<PinnedKernel, Updat
         .into_iter()
         .flatten()
         .find_map(|package| of_version(&package.version));
-    let package = newest.ok_or_else(|| UpdateError::NoCommonVersion {
+    let package = newest.ok_or_else(|| ChoiceError::NoCommonVersion {
         kernel: entry.name.clone(),
         suite: entry.suite.clone(),
     })?;
@@ -81,7 +80,9 @@ pub fn choose(entry: &KernelEntry, packages: &str) -> Result<PinnedKernel, Updat
     })
 }
 
-fn parse(stanza: &str, name_pattern: &Regex) -> Option<PinnedPackage> {
+/// A package by what it is sorted by: its version and its name, in which numbers count as such ("…-9" is before
+/// "…-10") when it is read as a version. What has no version in Debian's form can't be compared and is left out.
+fn parse(stanza: &str, name_pattern: &Regex) -> Option<(Version, Version, PinnedPackage)> {
     let field = |name: &str| {
         stanza
             .lines()
@@ -89,20 +90,19 @@ fn parse(stanza: &str, name_pattern: &Regex) -> Option<PinnedPackage> {
             .map(str::to_owned)
     };
     let name = field("Package").filter(|name| name_pattern.is_match(name))?;
-    Some(PinnedPackage {
+    let package = PinnedPackage {
         name,
         version: field("Version")?,
         path: field("Filename")?,
         size_bytes: field("Size")?.parse().ok()?,
-        sha256: field("SHA256")?,
-    })
-}
-
-fn compare(a: &str, b: &str) -> Ordering {
-    match (a.parse::<Version>(), b.parse::<Version>()) {
-        (Ok(a), Ok(b)) => a.cmp(&b),
-        _ => a.cmp(b),
-    }
+        sha256: field("SHA256").filter(|digest| is_sha256(digest))?,
+    };
+    let in_name = Version {
+        epoch: None,
+        upstream_version: package.name.clone(),
+        debian_revision: None,
+    };
+    Some((package.version.parse().ok()?, in_name, package))
 }
 
 #[cfg(test)]
@@ -111,7 +111,8 @@ mod tests {
 
     fn stanza(name: &str, version: &str) -> String {
         format!(
-            "Package: {name}\nVersion: {version}\nFilename: pool/{name}_{version}.deb\nSize: 5\nSHA256: abc"
+            "Package: {name}\nVersion: {version}\nFilename: pool/{name}_{version}.deb\nSize: 5\nSHA256: {:064}",
+            0
         )
     }
 
@@ -125,7 +126,7 @@ mod tests {
                 .collect(),
             tags: Vec::new(),
             reason: "r.".into(),
-            may_be_unavailable: false,
+            is_optional: false,
         }
     }
 
@@ -145,6 +146,33 @@ mod tests {
             ),
             ("image-56", "6.1.192-2")
         );
+    }
+
+    #[test]
+    fn numbers_count_as_such_in_versions_and_in_names() {
+        let newest = |stanzas: &[String]| {
+            let pin = choose(&entry(&[r"image-[\d.-]+"]), &stanzas.join("\n\n")).expect("a match");
+            let package = &pin.package[0];
+            format!("{} {}", package.name, package.version)
+        };
+        // As strings each of the second ones would be the greater.
+        for (newer, older) in [
+            (stanza("image-10", "7-1"), stanza("image-9", "7-1")),
+            (stanza("image-1", "7.10.1-1"), stanza("image-2", "7.9.3-1")),
+            (
+                stanza("image-1", "7.3-1"),
+                stanza("image-2", "7.3~rc7-1~exp1"),
+            ),
+            (
+                stanza("image-1", "7.3.4-1"),
+                stanza("image-2", "7.3.4-1~bpo13+1"),
+            ),
+            (stanza("image-1", "1:1-1"), stanza("image-2", "7-1")),
+        ] {
+            let expected = newest(std::slice::from_ref(&newer));
+            assert_eq!(newest(&[newer.clone(), older.clone()]), expected);
+            assert_eq!(newest(&[older, newer]), expected);
+        }
     }
 
     #[test]

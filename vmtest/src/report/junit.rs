@@ -15,6 +15,10 @@ pub fn render(run: &RunResult) -> String {
     report.set_time(Duration::from_millis(run.duration_ms));
     for kernel in run.kernels() {
         let mut suite = TestSuite::new(kernel);
+        let version = run.kernel_versions.iter().find(|one| one.kernel == kernel);
+        if let Some(version) = version {
+            suite.add_property(Property::new("kernel", version.to_string()));
+        }
         for result in run
             .scenarios
             .iter()

@@ -51,7 +51,18 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
     }
     parts.sort_by_key(|(_, part)| part.shard);
     let mut whole = parts.remove(0).1;
-    for (_, part) in parts {
+    for (name, part) in parts {
+        for version in part.kernel_versions {
+            let known = whole
+                .kernel_versions
+                .iter()
+                .find(|one| one.kernel == version.kernel);
+            match known {
+                None => whole.kernel_versions.push(version),
+                Some(known) if *known == version => {}
+                Some(known) => return Err(format!("{name}: {version}, elsewhere {known}")),
+            }
+        }
         whole.started_at = whole.started_at.min(part.started_at);
         whole.duration_ms = whole.duration_ms.max(part.duration_ms);
         whole.jobs_count += part.jobs_count;
@@ -135,6 +146,10 @@ mod tests {
             (
                 changed(|parts| parts[0].1.schema = "vmtest/9".into()),
                 "part-1: schema vmtest/9",
+            ),
+            (
+                changed(|parts| parts[1].1.kernel_versions[0].release = Some("6.1.1".into())),
+                "part-2: 6.1: 6.1.1, linux-binary-6.1.192+deb13-cloud-amd64 6.1.192-1~bpo13+1, elsewhere 6.1: 6.1.192",
             ),
             (changed(Vec::clear), "no results"),
         ] {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     kernel_log::printable,
     outcome::Outcome,
+    packages::Meaning,
     qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
     shard::Shard,
 };
@@ -36,6 +37,32 @@ pub const RESULTS: &str = "results.json";
 pub const JUNIT: &str = "junit.xml";
 /// See there.
 pub const SUMMARY: &str = "summary.md";
+
+/// What a kernel's name meant in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelVersion {
+    /// The name.
+    pub kernel: String,
+    /// `uname -r`, where the files say it.
+    pub release: Option<String>,
+    /// The package, of a kernel of the manifest.
+    #[serde(flatten)]
+    pub meaning: Option<Meaning>,
+}
+
+impl fmt::Display for KernelVersion {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let release = self.release.as_deref().unwrap_or("unknown release");
+        write!(to, "{}: {release}", self.kernel)?;
+        if let Some(meaning) = &self.meaning {
+            write!(to, ", {} {}", meaning.package, meaning.version)?;
+            if let Some(gone) = &meaning.pin_gone {
+                write!(to, " instead of {gone}, which has left the archive")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// What costs in instructions depend on, beside the kernel: between unlike ones nothing is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +128,14 @@ pub struct RunResult {
     pub passed_count: usize,
     /// How many did not, without the excused ones.
     pub failed_count: usize,
-    /// Kernels that are not to be had and may be so.
+    /// How many could not run because their kernel has left the archive, which excuses them (but with `--locked`).
+    #[serde(default)]
+    pub unavailable_count: usize,
+    /// Those kernels.
     pub excused_kernels: Vec<String>,
+    /// What the names of the other kernels meant.
+    #[serde(default)]
+    pub kernel_versions: Vec<KernelVersion>,
     /// The scenarios.
     pub scenarios: Vec<ScenarioResult>,
     /// The boots.
@@ -120,7 +153,17 @@ impl RunResult {
         let is_failure =
             |result: &&ScenarioResult| result.outcome != Outcome::Passed && !result.is_excused;
         self.failed_count = self.scenarios.iter().filter(is_failure).count();
+        // A kernel's own word, where its file had none.
+        for version in &mut self.kernel_versions {
+            let mut own = self
+                .guests
+                .iter()
+                .filter(|guest| guest.kernel == version.kernel);
+            let said = own.find_map(|guest| guest.release.clone());
+            version.release = version.release.take().or(said);
+        }
         self.excused_kernels = Vec::new();
+        self.unavailable_count = self.scenarios.iter().filter(|one| one.is_excused).count();
         for result in self.scenarios.iter().filter(|result| result.is_excused) {
             if !self.excused_kernels.contains(&result.kernel) {
                 self.excused_kernels.push(result.kernel.clone());
@@ -184,6 +227,20 @@ impl RunResult {
             )
         });
         again.collect()
+    }
+
+    /// A line for each kernel that was unavailable, which is excused.
+    #[must_use]
+    pub fn unavailable_lines(&self) -> Vec<String> {
+        let line = |kernel: &String| {
+            let mut own = self.scenarios.iter().filter(|one| one.kernel == *kernel);
+            let count = own.clone().count();
+            let reason = own.next().map_or("", |one| one.detail.as_str());
+            let plural = if count == 1 { "scenario" } else { "scenarios" };
+            // The reason begins with the kernel's name, as every error does.
+            format!("unavailable, {count} {plural} not run: {reason}")
+        };
+        self.excused_kernels.iter().map(line).collect()
     }
 
     /// The last line of a run's output.
@@ -250,6 +307,11 @@ mod tests {
         let run = sample::run();
         assert_eq!(run.verdict_line(), "2 passed, 2 failed");
         assert_eq!(run.excused_kernels, ["5.10.223"]);
+        assert_eq!(run.unavailable_count, 1);
+        assert_eq!(
+            run.unavailable_lines(),
+            ["unavailable, 1 scenario not run: kernel 5.10.223: linux-x 1 has left the archive"]
+        );
     }
 
     #[test]

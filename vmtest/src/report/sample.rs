@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     kernel_log::{Report, ReportKind},
     outcome::{Check, TimesMs},
+    packages::Meaning,
     qemu::argv::{Accelerator, Mode},
 };
 
@@ -34,6 +35,29 @@ fn scenario(kernel: &str, name: &str, outcome: Outcome, detail: &str) -> Scenari
         troubles: Vec::new(),
         first_failure: None,
     }
+}
+
+fn versions() -> Vec<KernelVersion> {
+    let version = |kernel: &str, version: &str, pin_gone: Option<&str>| KernelVersion {
+        kernel: kernel.into(),
+        release: Some(format!("{version}+deb13-cloud-amd64")),
+        meaning: Some(Meaning {
+            package: format!("linux-binary-{version}+deb13-cloud-amd64"),
+            version: format!("{version}-1~bpo13+1"),
+            is_pinned: pin_gone.is_none(),
+            pin_gone: pin_gone.map(str::to_owned),
+        }),
+    };
+    let gone = "linux-binary-7.3.4+deb13-cloud-amd64 7.3.4-1~bpo13+1";
+    vec![
+        version("6.1", "6.1.192", None),
+        version("7.3", "7.3.9", Some(gone)),
+        KernelVersion {
+            kernel: "vmlinuz".into(),
+            release: None,
+            meaning: None,
+        },
+    ]
 }
 
 /// A run with one of everything.
@@ -75,7 +99,7 @@ pub fn run() -> RunResult {
         "5.10.223",
         "flood",
         Outcome::Unavailable,
-        "has left the archive",
+        "kernel 5.10.223: linux-x 1 has left the archive",
     );
     (
         gone.is_excused,
@@ -107,7 +131,9 @@ pub fn run() -> RunResult {
         is_interrupted: false,
         passed_count: 0,
         failed_count: 0,
+        unavailable_count: 0,
         excused_kernels: Vec::new(),
+        kernel_versions: versions(),
         scenarios: vec![
             passed,
             scenario("6.1", "kill-9", Outcome::Hung, "no sign of life"),

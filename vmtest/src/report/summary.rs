@@ -27,10 +27,10 @@ pub fn render(run: &RunResult) -> String {
             "\nThe run was interrupted: what is not listed did not run.",
         );
     }
-    for kernel in &run.excused_kernels {
+    for unavailable in run.unavailable_lines() {
         line(
             &mut text,
-            &format!("\nUnavailable: kernel {kernel} (which is no failure for this one)."),
+            &format!("\n{} (no failure without --locked).", cell(&unavailable)),
         );
     }
     if !run.scenarios.is_empty() {
@@ -86,6 +86,12 @@ pub fn render(run: &RunResult) -> String {
         line(&mut text, "\n## Guests that were booted again\n");
         for boot in boots {
             line(&mut text, &format!("- {}", cell(&boot)));
+        }
+    }
+    if !run.kernel_versions.is_empty() {
+        line(&mut text, "\n## What the kernels' names meant\n");
+        for version in &run.kernel_versions {
+            line(&mut text, &format!("- {}", cell(&version.to_string())));
         }
     }
     text

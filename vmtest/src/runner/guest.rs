@@ -34,7 +34,12 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
         .line(&format!("{} {}", slot.label(), planned.name));
     line.set("kernel");
     let kernel = match slot.get() {
-        Ok(kernel) => kernel,
+        Ok(kernel) => {
+            if let Some(note) = kernel.note() {
+                runner.say_once(&note);
+            }
+            kernel
+        }
         Err(error) => {
             let is_excused = slot.may_be_unavailable && error.is_unavailable();
             let judgement = Judgement::new(Outcome::Unavailable, error.to_string());

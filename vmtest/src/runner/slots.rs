@@ -11,6 +11,7 @@ use crate::{
     kernels::Kernels,
     packages::{Kernel, store::Store},
     plan::PlannedKernel,
+    report::KernelVersion,
 };
 
 type Fetched = Result<Kernel, Arc<KernelError>>;
@@ -30,9 +31,7 @@ impl<'a> KernelSlot<'a> {
     /// A slot for this kernel.
     #[must_use]
     pub fn new(planned: PlannedKernel, kernels: &'a Kernels, modules_dir: Option<PathBuf>) -> Self {
-        let may_be_unavailable = kernels
-            .get(&planned.name)
-            .is_ok_and(|entry| entry.may_be_unavailable);
+        let may_be_unavailable = !kernels.is_locked;
         Self {
             planned,
             may_be_unavailable,
@@ -65,5 +64,17 @@ impl<'a> KernelSlot<'a> {
                 .map_err(Arc::new)
             })
             .clone()
+    }
+
+    /// What its name meant, if it was fetched.
+    #[must_use]
+    pub fn version(&self) -> Option<KernelVersion> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = fetched.as_ref()?.as_ref().ok()?;
+        Some(KernelVersion {
+            kernel: self.label().to_owned(),
+            release: kernel.release.clone(),
+            meaning: kernel.meaning.clone(),
+        })
     }
 }

@@ -11,9 +11,11 @@ use sha2::{Digest as _, Sha256};
 use super::disk::administrators_path;
 use crate::{
     digest::hex,
+    leftovers::Private,
     packages::{
-        apt::{AptError, Mirrors, last_words},
+        apt::{AptError, last_words},
         cache,
+        mirrors::Mirrors,
     },
 };
 
@@ -76,7 +78,7 @@ pub enum RootError {
 /// # Errors
 /// When it can't be made.
 pub fn image(suite: &str) -> Result<PathBuf, RootError> {
-    let directory = cache::directory().join("roots");
+    let directory = cache::directory().join(cache::ROOTS);
     let image = directory.join(file_name(suite));
     if image.is_file() {
         return Ok(image);
@@ -86,10 +88,7 @@ pub fn image(suite: &str) -> Result<PathBuf, RootError> {
         move |error| RootError::Io { path, error }
     };
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
-    let work = tempfile::Builder::new()
-        .prefix(".making-")
-        .tempdir_in(&directory)
-        .map_err(failed(&directory))?;
+    let work = Private::below(&directory).map_err(failed(&directory))?;
     let made = work.path().join("root.img");
     log::info!("making a root of {suite} (once)");
     run(suite, "mmdebstrap", &arguments(suite, &made)?)?;
@@ -103,7 +102,9 @@ pub fn image(suite: &str) -> Result<PathBuf, RootError> {
     Ok(image)
 }
 
-fn file_name(suite: &str) -> String {
+/// The image's name in the cache: it changes with the recipe.
+#[must_use]
+pub fn file_name(suite: &str) -> String {
     let digest = Sha256::digest(format!("{}\n{SIZE}", RECIPE.join("\n")));
     format!("{suite}-{}.img", hex(&digest[..4]))
 }
@@ -116,6 +117,8 @@ fn arguments(suite: &str, image: &Path) -> Result<Vec<String>, RootError> {
     let mirrors = Mirrors::of_this_machine().map_err(named)?;
     let source = mirrors.source_line(suite, "arch=amd64").map_err(named)?;
     let mut arguments: Vec<_> = RECIPE.map(str::to_owned).to_vec();
+    // As for package lists: nobody renews the file of an old suite.
+    arguments.push("--aptopt=Acquire::Check-Valid-Until \"false\"".to_owned());
     arguments.extend([suite.to_owned(), image.display().to_string(), source]);
     Ok(arguments)
 }

@@ -1,6 +1,6 @@
-//! Kernels that a user gives as package files boot, and their modules load.
+//! Kernels that a user gives as package files or as a build tree boot, and their modules load.
 //!
-//! No archive of RPM packages is needed: they are made here, in the layout of Fedora and of Ubuntu, out
+//! No archive of other distributions is needed: they are made here, in the layout of Fedora, Ubuntu and Arch Linux, out
 //! of a kernel of the matrix whose ext4 and NVMe are modules.
 
 use std::{
@@ -200,4 +200,66 @@ fn a_kernel_in_a_directory_of_debian_packages_boots() {
     deb(directory.path(), "linux-modules-6.12", &files);
     let word = format!("{}/", directory.path().display());
     assert_boots(&word, &source);
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_kernel_in_an_arch_linux_package_boots() {
+    let source = Source::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut data = tar::Builder::new(Vec::new());
+    let mut add = |file: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        let path = format!("usr/lib/modules/{}/{file}", source.release);
+        data.append_data(&mut header, path, content).expect("added");
+    };
+    for (file, path) in [
+        ("vmlinuz", source.vmlinuz.clone()),
+        ("modules.builtin", source.modules.join("modules.builtin")),
+    ] {
+        add(file, &fs::read(path).expect("there"));
+    }
+    for module in source.modules(&[&BASE[..], &[DRIVERS]].concat()) {
+        let packed = zstd::encode_all(&*source.decompressed(&module), 1).expect("compressed");
+        let plain = module.strip_suffix("xz").expect("checked");
+        add(&format!("{plain}zst"), &packed);
+    }
+    let data = data.into_inner().expect("written");
+    let path = directory
+        .path()
+        .join("linux-6.12.arch1-1-x86_64.pkg.tar.zst");
+    fs::write(&path, zstd::encode_all(&*data, 1).expect("compressed")).expect("written");
+    assert_boots(path.to_str().expect("text"), &source);
+}
+
+#[cfg_attr(feature = "vmtest", test)]
+fn a_kernel_in_its_build_tree_boots() {
+    let source = Source::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("linux");
+    let add = |file: &str, content: &[u8]| {
+        let path = tree.join(file);
+        fs::create_dir_all(path.parent().expect("one")).expect("made");
+        fs::write(path, content).expect("written");
+    };
+    for (file, path) in [
+        ("arch/x86/boot/bzImage", source.vmlinuz.clone()),
+        (".config", source.config.clone()),
+        ("modules.builtin", source.modules.join("modules.builtin")),
+    ] {
+        add(file, &fs::read(path).expect("there"));
+    }
+    let mut order = String::new();
+    for module in source.modules(&[&BASE[..], &[DRIVERS]].concat()) {
+        let place = module
+            .strip_prefix("kernel/")
+            .and_then(|module| module.strip_suffix(".ko.xz"))
+            .expect("checked");
+        add(&format!("{place}.ko"), &source.decompressed(&module));
+        order += &format!("{place}.o\n");
+    }
+    add("modules.order", order.as_bytes());
+    // The kernel's own source directory, which an installed tree doesn't have.
+    add("kernel/panic.c", b"");
+    assert_boots(tree.to_str().expect("text"), &source);
 }
