@@ -25,6 +25,8 @@ static ITSELF: LazyLock<(Output, TempDir)> = LazyLock::new(|| {
         "walk-cost",
         "--scenario",
         "attach-coverage",
+        "--scenario",
+        "child-access",
     ];
     gate(KERNEL, &options)
 });
@@ -118,7 +120,7 @@ fn a_walk_made_slower_is_caught() {
     let failed = of_standing(&findings(out.path()), "fail");
     assert_eq!(
         failed,
-        [("walk-cost".into(), "watch, positive children".into())]
+        [("walk-time".into(), "watch, positive children".into())]
     );
 }
 

@@ -14,7 +14,7 @@ use crate::{choose, cli::RunArgs, kernels::Kernels, report::RunResult, scenarios
 pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
     let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
     let scenarios = if arguments.any_kernel {
-        manifest.for_any_kernel()
+        manifest.for_comparison()
     } else {
         manifest.choose(&arguments.scenario)?
     };
@@ -22,6 +22,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         kernels: choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?,
         scenarios,
         manifest,
+        is_comparison: arguments.any_kernel,
         shard: arguments.shard,
         jobs: arguments.jobs,
         repeat_failed: arguments.repeat_failed,
@@ -39,7 +40,11 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     for kernel in &result.excused_kernels {
         println!("unavailable: {kernel}");
     }
-    for line in result.flaky_lines() {
+    for line in result
+        .not_applicable_lines()
+        .into_iter()
+        .chain(result.flaky_lines())
+    {
         println!("{line}");
     }
     if result.is_interrupted {
@@ -50,7 +55,7 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
         (true, _) => INTERRUPTED,
         // All that was asked for may go, and has gone: that is no pass.
         (false, 0) if result.passed_count == 0 => {
-            eprintln!("vmtest: nothing ran: no kernel was available");
+            eprintln!("vmtest: nothing ran: no kernel was available, or nothing applied");
             COULD_NOT_RUN
         }
         (false, 0) => 0,

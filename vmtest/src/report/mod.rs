@@ -41,7 +41,8 @@ pub struct ScenarioResult {
     pub outcome: Outcome,
     /// Why it isn't passed, one line; empty when it is.
     pub detail: String,
-    /// Whether its not passing doesn't fail the run: an unavailable kernel that may be.
+    /// Whether its not passing doesn't fail the run: an unavailable kernel that may be, a scenario that does not
+    /// apply to a kernel that is not of the list.
     pub is_excused: bool,
     /// The guest it ran in; null when there was none.
     pub guest: Option<String>,
@@ -191,7 +192,9 @@ impl RunResult {
             |result: &&ScenarioResult| result.outcome != Outcome::Passed && !result.is_excused;
         self.failed_count = self.scenarios.iter().filter(is_failure).count();
         self.excused_kernels = Vec::new();
-        for result in self.scenarios.iter().filter(|result| result.is_excused) {
+        let is_gone =
+            |result: &&ScenarioResult| result.is_excused && result.outcome == Outcome::Unavailable;
+        for result in self.scenarios.iter().filter(is_gone) {
             if !self.excused_kernels.contains(&result.kernel) {
                 self.excused_kernels.push(result.kernel.clone());
             }
@@ -221,6 +224,21 @@ impl RunResult {
             ))
         });
         flaky.collect()
+    }
+
+    /// A line for each scenario that does not apply to its kernel.
+    #[must_use]
+    pub fn not_applicable_lines(&self) -> Vec<String> {
+        let found = self.scenarios.iter();
+        let found = found.filter(|result| result.outcome == Outcome::NotApplicable);
+        found
+            .map(|result| {
+                format!(
+                    "not applicable: {} on {}: {}",
+                    result.scenario, result.kernel, result.detail
+                )
+            })
+            .collect()
     }
 
     /// The last line of a run's output.
@@ -331,6 +349,8 @@ pub(crate) mod sample {
             detail: "a wait of 3 ms was not told".into(),
             directory: Some("7.3/stall/stall".into()),
         });
+        let mut not_applicable = scenario("vmlinuz", "flood", Outcome::NotApplicable, "no kprobes");
+        not_applicable.is_excused = true;
         let mut gone = scenario(
             "5.10.223",
             "flood",
@@ -365,6 +385,7 @@ pub(crate) mod sample {
                 failed,
                 flaky,
                 gone,
+                not_applicable,
             ],
             guests: Vec::new(),
         };
@@ -382,6 +403,20 @@ mod tests {
         let run = sample::run();
         assert_eq!(run.verdict_line(), "2 passed, 2 failed");
         assert_eq!(run.excused_kernels, ["5.10.223"]);
+        assert_eq!(
+            run.not_applicable_lines(),
+            ["not applicable: flood on vmlinuz: no kprobes"]
+        );
+    }
+
+    #[test]
+    fn what_does_not_apply_to_a_kernel_of_the_list_is_a_failure() {
+        let mut run = sample::run();
+        let result = run.scenarios.last_mut().expect("the sample ends with it");
+        assert_eq!(result.outcome, Outcome::NotApplicable);
+        result.is_excused = false;
+        run.conclude();
+        assert_eq!(run.verdict_line(), "2 passed, 3 failed");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn blank(
         scenario: scenario.name.clone(),
         outcome: judgement.outcome,
         detail: judgement.detail.clone(),
-        is_excused: false,
+        is_excused: judgement.outcome == Outcome::NotApplicable && slot.may_not_apply,
         guest: None,
         mode: scenario.mode,
         accelerator: None,

@@ -159,9 +159,12 @@ fn shortened(detail: &str) -> String {
     }
 }
 
-/// A kernel that is not to be had will not be there a moment later.
+/// A kernel that is not to be had will not be there a moment later, nor will what it lacks.
 fn may_be_repeated(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Passed | Outcome::Unavailable)
+    !matches!(
+        outcome,
+        Outcome::Passed | Outcome::Unavailable | Outcome::NotApplicable
+    )
 }
 
 /// The last result takes the place of the first one of the same scenario and kernel, if it is another.
