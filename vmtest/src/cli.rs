@@ -43,7 +43,7 @@ pub enum Command {
     Merge(MergeArgs),
     /// May these kernels go to production? Runs the scenarios that are for every kernel, compares each
     /// candidate with the baseline and judges by rules. Exits 0 when all candidates passed, 1 when one
-    /// failed, 2 when there was nothing to judge.
+    /// failed, 2 when there was nothing to judge or too little was compared for a verdict.
     Gate(GateArgs),
     /// Run one program of this host in a guest and exit with its exit code (125: the guest failed,
     /// not the program).
@@ -128,7 +128,7 @@ pub struct AccelArgs {
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
     /// What a kernel that is given as a file is (rt, cloud, generic): scenarios that need a tag run on it if it has
-    /// it; may be repeated.
+    /// it; may be repeated [default: rt if its version says PREEMPT_RT, else generic].
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
     /// The list of scenarios and of the guest's programs [default: the one this program was built
@@ -148,7 +148,8 @@ pub struct RunArgs {
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
-    /// Only the scenarios that are not restricted to kernels by name: those that `gate` compares.
+    /// Only the scenarios that `gate` compares kernels by: those that show a property of a kernel and are not
+    /// restricted to kernels by name. One that does not apply to a kernel is no failure.
     #[arg(long, conflicts_with = "scenario")]
     pub any_kernel: bool,
     /// Run only the i-th of n parts that take about equally long; `vmtest merge` puts the results
@@ -198,7 +199,8 @@ pub struct GateArgs {
     /// A word for the command line of candidates that run here; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub candidate_arg: Vec<String>,
-    /// A scenario; may be repeated [default: all that are not restricted to some kernels by name].
+    /// A scenario; may be repeated [default: all that show a property of the kernel and are not restricted to some
+    /// kernels by name].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
     /// Rules that differ from the defaults (images/gate.toml).

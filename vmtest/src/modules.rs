@@ -121,6 +121,13 @@ impl ModuleTree {
         })
     }
 
+    /// Whether a module of this name is there or built in.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let name = normalize(name);
+        self.builtin.contains(&name) || self.paths.contains_key(&name)
+    }
+
     /// The modules to load for `wanted`, dependencies first; built-in ones are left out.
     ///
     /// # Errors

@@ -11,6 +11,12 @@ use crate::{
     vm::End,
 };
 
+/// The exit code of a scenario that can't say anything of this kernel; its `result.json` says why.
+pub const NOT_APPLICABLE_CODE: i32 = 77;
+
+/// How the detail of a scenario begins that failed only by what the kernel reported.
+pub const UNEXPECTED_REPORT: &str = "unexpected report of the kernel";
+
 /// How a scenario ended. A guest that was lost is not a scenario that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,6 +39,8 @@ pub enum Outcome {
     NotReady,
     /// Its kernel is not to be had.
     Unavailable,
+    /// It found before it began that this kernel lacks what it is about. Never a pass.
+    NotApplicable,
 }
 
 impl Outcome {
@@ -49,6 +57,7 @@ impl Outcome {
             Self::NotBooted => "not booted",
             Self::NotReady => "not ready",
             Self::Unavailable => "unavailable",
+            Self::NotApplicable => "not applicable",
         }
     }
 }
@@ -83,6 +92,9 @@ pub struct Findings {
     /// What it measured that is more than a number; its form is the scenario's.
     #[serde(default)]
     pub data: Value,
+    /// What this kernel lacks that the scenario is about; it then exits with [`NOT_APPLICABLE_CODE`].
+    #[serde(default)]
+    pub not_applicable: Option<String>,
     /// What of its time went where.
     #[serde(default)]
     pub times_ms: TimesMs,
@@ -150,7 +162,7 @@ impl Suspicions {
             .find(|report| !expects.contains(&report.kind));
         if let Some(report) = unexpected {
             return Some(format!(
-                "unexpected report of the kernel ({}): {}",
+                "{UNEXPECTED_REPORT} ({}): {}",
                 report.kind, report.line
             ));
         }
@@ -170,7 +182,7 @@ impl Suspicions {
         };
         let fault = format!("{when}{fault}");
         let (outcome, detail) = match judgement.outcome {
-            Outcome::Passed => (Outcome::Failed, fault),
+            Outcome::Passed | Outcome::NotApplicable => (Outcome::Failed, fault),
             // The one that is first named is the one that counts most.
             Outcome::Failed => (Outcome::Failed, format!("{fault}; {}", judgement.detail)),
             other => (other, format!("{}; {fault}", judgement.detail)),
@@ -197,6 +209,17 @@ fn judge_command(ended: &Ended, findings: &Result<Findings, String>) -> Judgemen
             format!("killed after {} ms of guest time", ended.duration_ms),
         );
     }
+    if ended.code == Some(NOT_APPLICABLE_CODE)
+        && let Ok(Findings {
+            not_applicable: Some(reason),
+            checks,
+            ..
+        }) = findings
+        && checks.is_empty()
+    {
+        let reason = crate::kernel_log::printable(reason.as_bytes());
+        return Judgement::new(Outcome::NotApplicable, reason);
+    }
     let broken_check = match findings {
         Ok(findings) => findings
             .checks
@@ -205,6 +228,11 @@ fn judge_command(ended: &Ended, findings: &Result<Findings, String>) -> Judgemen
             .map(describe),
         Err(why) => Some(format!("result.json: {why}")),
     };
+    let broken_check = broken_check.or_else(|| {
+        let reason = findings.as_ref().ok()?.not_applicable.as_ref()?;
+        let text = format!("not applicable, but not without a claim or by its exit code: {reason}");
+        Some(crate::kernel_log::printable(text.as_bytes()))
+    });
     match (ended.code, broken_check) {
         (Some(0), None) => Judgement::new(Outcome::Passed, ""),
         (_, Some(what)) => Judgement::new(Outcome::Failed, what),
@@ -359,6 +387,51 @@ mod tests {
         );
         let both = judged(&exited(7), &seen(&[lockup()], 0));
         assert!(both.detail.ends_with("; exit code 7"), "{}", both.detail);
+    }
+
+    #[test]
+    fn what_does_not_apply_says_so_twice_and_claims_nothing() {
+        let lacks = Findings {
+            not_applicable: Some("no kprobes\x1b".into()),
+            ..Findings::default()
+        };
+        let code = NOT_APPLICABLE_CODE;
+        let judgement = judge(
+            &exited(code),
+            &Ok(lacks.clone()),
+            &Suspicions::default(),
+            &[],
+        );
+        assert_eq!(judgement.outcome, Outcome::NotApplicable);
+        assert_eq!(judgement.detail, "no kprobes\\u{1b}");
+        for (code, findings, reports) in [
+            (code, Findings::default(), vec![]),
+            (1, lacks.clone(), vec![]),
+            (code, lacks.clone(), vec![lockup()]),
+            (
+                code,
+                Findings {
+                    checks: vec![Check {
+                        claim: "c".into(),
+                        passed: true,
+                        detail: String::new(),
+                    }],
+                    ..lacks.clone()
+                },
+                vec![],
+            ),
+        ] {
+            assert_eq!(
+                outcome(&exited(code), findings.clone(), &reports, &[]),
+                Outcome::Failed,
+                "{code} {findings:?}"
+            );
+        }
+        assert_eq!(
+            outcome(&exited(0), lacks, &[], &[]),
+            Outcome::Failed,
+            "exit 0 claims a pass"
+        );
     }
 
     #[test]

@@ -133,6 +133,7 @@ mod tests {
             modules: Vec::new(),
             is_shared,
             is_optional: false,
+            gates: false,
             time_limit_s: 60,
             expects: Vec::new(),
             kernels: Vec::new(),

@@ -67,6 +67,10 @@ pub struct Scenario {
     /// Runs only when it is named: it takes too long for every day.
     #[serde(default)]
     pub is_optional: bool,
+    /// Whether it shows a property of the kernel, by which kernels are compared; most test what `fslockup` does with
+    /// its user.
+    #[serde(default)]
+    pub gates: bool,
     /// Guest time after which it has failed.
     pub time_limit_s: u64,
     /// Reports of the kernel that belong to it and are no fault.
@@ -230,10 +234,12 @@ impl Scenarios {
             .collect())
     }
 
-    /// Those that any kernel may be judged by: neither optional nor made for kernels that are named.
+    /// Those that any kernel may be judged by: neither optional nor made for kernels that are named, and about
+    /// kernels.
     #[must_use]
-    pub fn for_any_kernel(&self) -> Vec<Scenario> {
-        let is_for_any = |entry: &&Scenario| !entry.is_optional && entry.kernels.is_empty();
+    pub fn for_comparison(&self) -> Vec<Scenario> {
+        let is_for_any =
+            |entry: &&Scenario| entry.gates && !entry.is_optional && entry.kernels.is_empty();
         self.entries.iter().filter(is_for_any).cloned().collect()
     }
 

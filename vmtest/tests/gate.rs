@@ -23,6 +23,8 @@ static ITSELF: LazyLock<(Output, PathBuf)> = LazyLock::new(|| {
         "walk-cost",
         "--scenario",
         "attach-coverage",
+        "--scenario",
+        "child-access",
     ];
     gate("itself", KERNEL, &options)
 });
@@ -120,7 +122,7 @@ fn a_walk_made_slower_is_caught() {
     let failed = of_standing(&findings(&out), "fail");
     assert_eq!(
         failed,
-        [("walk-cost".into(), "watch, positive children".into())]
+        [("walk-time".into(), "watch, positive children".into())]
     );
 }
 

@@ -6,15 +6,22 @@ use std::{
     process::{Command, Output},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn saved() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/saved/5.10.json")
+fn saved(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/saved")
+        .join(name)
 }
 
 fn of(kernel: &str) -> String {
-    format!("{}:{kernel}", saved().display())
+    let name = if kernel.starts_with('6') {
+        "6.json"
+    } else {
+        "5.10.json"
+    };
+    format!("{}:{kernel}", saved(name).display())
 }
 
 /// The gate with this baseline, candidate and options, and its output directory.
@@ -117,10 +124,141 @@ fn a_saved_kernel_is_as_good_as_itself_and_every_number_leads_to_its_file() {
     }
 }
 
+/// The scenario of this name on 6.12 in the results.
+fn newer<'a>(results: &'a mut Value, name: &str) -> &'a mut Value {
+    let all = results["scenarios"].as_array_mut().expect("scenarios");
+    let found = all
+        .iter_mut()
+        .find(|one| one["kernel"] == "6.12" && one["scenario"] == name);
+    found.unwrap_or_else(|| panic!("no {name} on 6.12"))
+}
+
+/// The gate on 6.12 with something changed, against 6.1; its exit code and its findings by standing.
+fn worse(change: impl Fn(&mut Value)) -> (Output, Vec<(String, String, String)>) {
+    let candidate = changed("6.json", change);
+    let (output, out) = gate(&of("6.1"), &format!("{}:6.12", candidate.display()), &[]);
+    let judged = judged(&out);
+    let findings = judged["candidates"][0]["findings"].as_array();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = findings.expect("findings").iter().map(|one| {
+        (
+            word(&one["standing"]),
+            word(&one["rule"]),
+            word(&one["subject"]),
+        )
+    });
+    (output, all.collect())
+}
+
+fn has(findings: &[(String, String, String)], expected: (&str, &str, &str)) -> bool {
+    let (standing, rule, subject) = expected;
+    findings
+        .iter()
+        .any(|one| (one.0.as_str(), one.1.as_str(), one.2.as_str()) == (standing, rule, subject))
+}
+
+#[test]
+fn one_long_term_kernel_after_the_other_passes() {
+    let (output, findings) = worse(|_| ());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(findings.iter().all(|one| one.0 != "fail"), "{findings:#?}");
+    let negative = ("same", "walk-time", "watch, negative children");
+    assert!(has(&findings, negative), "{findings:#?}");
+}
+
+#[test]
+fn a_cache_line_more_and_a_lock_for_each_child_are_caught() {
+    // A walk that looks at d_lockref of each child before its inode, and one that takes that lock.
+    let touched = |results: &mut Value, written: &[u64]| {
+        let access = &mut newer(results, "child-access")["data"]["accesses"][0];
+        assert_eq!(access["children"], "negative");
+        let words = access["touched_at_bytes"].as_array_mut().expect("words");
+        let lines: Vec<u64> = words
+            .iter()
+            .filter_map(Value::as_u64)
+            .map(|at| at / 64)
+            .collect();
+        let free = (0..3)
+            .find(|line| !lines.contains(line))
+            .expect("a line is left");
+        words.push((free * 64).into());
+        access["written_at_bytes"] = written.into();
+    };
+    let (output, findings) = worse(|results| touched(results, &[]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let time = ("fail", "walk-time", "watch, negative children");
+    assert!(has(&findings, time), "{findings:#?}");
+    let memory = ("warn", "child-memory", "touched of each, negative children");
+    assert!(has(&findings, memory), "{findings:#?}");
+    let (_, findings) = worse(|results| touched(results, &[64]));
+    let class = ("fail", "walk-class", "watch, negative children");
+    assert!(has(&findings, class), "{findings:#?}");
+}
+
+#[test]
+fn what_panicked_is_worse_though_it_passed_when_repeated() {
+    let (output, findings) = worse(|results| {
+        newer(results, "walk-cost")["first_failure"] =
+            json!({"outcome": "panicked", "detail": "Oops", "directory": null});
+    });
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(has(&findings, ("fail", "scenario", "scenario walk-cost")));
+    let (output, findings) = worse(|results| {
+        newer(results, "walk-cost")["first_failure"] =
+            json!({"outcome": "failed", "detail": "a check", "directory": null});
+    });
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(has(&findings, ("warn", "scenario", "scenario walk-cost")));
+}
+
+#[test]
+fn a_scenario_about_the_command_line_is_no_property_of_a_kernel() {
+    let (output, findings) = worse(|results| {
+        let all = results["scenarios"].as_array_mut().expect("scenarios");
+        for kernel in ["6.1", "6.12"] {
+            let of = all.iter().find(|one| one["kernel"] == kernel);
+            let mut other = of.expect("of that kernel").clone();
+            other["scenario"] = "capabilities".into();
+            if kernel == "6.12" {
+                other["outcome"] = "failed".into();
+            }
+            all.push(other);
+        }
+    });
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(findings.iter().all(|one| !one.2.contains("capabilities")));
+}
+
+#[test]
+fn too_little_is_no_verdict() {
+    let (output, out) = gate(&of("6.1"), &of("6.12"), &["--scenario", "child-access"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(
+        stderr.lines().collect::<Vec<_>>(),
+        [
+            "vmtest: 6.12: no verdict: lost-probe was not compared: attach-coverage did not run on 6.1, did not run on 6.12",
+            "vmtest: 6.12: no verdict: walk-class was not compared: walk-cost did not run on 6.1, did not run on 6.12",
+            "vmtest: 6.12: no verdict: exposure was not compared: attach-coverage did not run on 6.1, did not run on 6.12",
+        ]
+    );
+    assert!(out.path().join("gate.html").exists());
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.starts_with("6.12 against 6.1: not judged\n"),
+        "{stdout}"
+    );
+    // What is bad enough needs no minimum.
+    let options = ["--scenario", "walk-cost"];
+    let (output, _out) = gate(&of("5.10"), &of("5.10.223"), &options);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
 #[test]
 fn rules_of_ones_own_decide() {
     let rules = tempfile::NamedTempFile::new().expect("a file");
-    let text = "[exposure]\nlevel = \"warn\"\n[walk-cost]\nlevel = \"ignore\"\n";
+    let text = "[exposure]\nlevel = \"warn\"\n[walk-class]\nlevel = \"ignore\"\n\
+                [walk-time]\nlevel = \"ignore\"\n";
     fs::write(rules.path(), text).expect("written");
     let path = rules.path().to_str().expect("text");
     let (output, _out) = gate(&of("5.10"), &of("5.10.223"), &["--rules", path]);
@@ -139,9 +277,9 @@ fn says(output: &Output, what: &str) {
 }
 
 /// The results with something changed, as a file.
-fn changed(change: impl Fn(&mut Value)) -> tempfile::TempPath {
+fn changed(name: &str, change: impl Fn(&mut Value)) -> tempfile::TempPath {
     let mut results: Value =
-        serde_json::from_slice(&fs::read(saved()).expect("saved")).expect("JSON");
+        serde_json::from_slice(&fs::read(saved(name)).expect("saved")).expect("JSON");
     change(&mut results);
     let file = tempfile::Builder::new()
         .suffix(".json")
@@ -158,7 +296,7 @@ fn unlike_conditions_are_refused() {
         ("cpu_model", Value::from("qemu64")),
         ("icount_shift", Value::from(3)),
     ] {
-        let other = changed(|results| results[field] = value.clone());
+        let other = changed("5.10.json", |results| results[field] = value.clone());
         let word = format!("{}:5.10", other.display());
         let (output, out) = gate(&of("5.10"), &word, &[]);
         says(&output, "run both alike");
@@ -168,7 +306,7 @@ fn unlike_conditions_are_refused() {
 
 #[test]
 fn what_can_not_be_judged_is_one_line() {
-    let path = saved();
+    let path = saved("5.10.json");
     let (output, _out) = gate(path.to_str().expect("text"), &of("5.10"), &[]);
     says(&output, "which kernel of it?");
     let (output, _out) = gate(&of("2.4"), &of("5.10"), &[]);
@@ -177,7 +315,7 @@ fn what_can_not_be_judged_is_one_line() {
     says(&output, "/nowhere.json: No such file");
     let (output, _out) = gate("lts", &of("5.10"), &[]);
     says(&output, "--baseline lts: means 6 kernels, not one");
-    let all_failed = changed(|results| {
+    let all_failed = changed("5.10.json", |results| {
         for scenario in results["scenarios"].as_array_mut().expect("scenarios") {
             scenario["outcome"] = "not-booted".into();
         }
@@ -185,7 +323,7 @@ fn what_can_not_be_judged_is_one_line() {
     let word = format!("{}:5.10", all_failed.display());
     let (output, _out) = gate(&word, &of("5.10"), &[]);
     says(&output, "nothing passed on it");
-    let cut = changed(|results| results["scenarios"] = "x".into());
+    let cut = changed("5.10.json", |results| results["scenarios"] = "x".into());
     let (output, _out) = gate(cut.to_str().expect("text"), &of("5.10"), &[]);
     says(&output, "no results of vmtest");
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::{INTERRUPTED, matrix::Matrix};
+use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
 use crate::{
     choose,
     cli::{GateArgs, GateFormat},
@@ -34,10 +34,12 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let rules = Rules::load(arguments.rules.as_deref())?;
     let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
     let scenarios = match arguments.scenario.as_slice() {
-        [] => manifest.for_any_kernel(),
+        [] => manifest.for_comparison(),
         names => manifest.choose(names)?,
     };
     let asked: Vec<String> = scenarios.iter().map(|one| one.name.clone()).collect();
+    let of_commands = manifest.entries.iter().filter(|one| !one.gates);
+    let not_of_kernels: Vec<String> = of_commands.map(|one| one.name.clone()).collect();
     let sides = sides(arguments, kernels)?;
     let live: Vec<PlannedKernel> = sides.iter().filter_map(Side::planned).cloned().collect();
     fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
@@ -57,6 +59,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             kernels: live,
             manifest,
             scenarios,
+            is_comparison: true,
             shard: None,
             jobs: arguments.jobs,
             repeat_failed: arguments.repeat_failed,
@@ -77,10 +80,13 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         .map(|side| side.into_results(own.as_ref()))
         .collect::<Vec<_>>();
     let (baseline, candidates) = sides.split_first().context("no baseline")?;
-    // Saved results may have more than what was asked for: that counts where the other side has it too.
+    // Saved results may have more than what was asked for: that counts where the other side has it too, but for
+    // what is no property of a kernel.
     let is_meant = |name: &str, others: &[Results]| {
         asked.iter().any(|one| one == name)
-            || arguments.scenario.is_empty() && others.iter().any(|other| other.has(name))
+            || arguments.scenario.is_empty()
+                && !not_of_kernels.iter().any(|one| one == name)
+                && others.iter().any(|other| other.has(name))
     };
     let measured_baseline =
         baseline.measured(&arguments.out, &|name| is_meant(name, candidates))?;
@@ -118,7 +124,18 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     };
     report::write(&result, &arguments.out)?;
     print(&result, arguments);
-    Ok(i32::from(result.failed_count() > 0))
+    if result.failed_count() > 0 {
+        return Ok(1);
+    }
+    let unjudged = result.candidates.iter().filter(|one| !one.is_judged());
+    let mut code = 0;
+    for candidate in unjudged {
+        for why in &candidate.lacking {
+            eprintln!("vmtest: {}: no verdict: {why}", candidate.kernel.kernel);
+        }
+        code = COULD_NOT_RUN;
+    }
+    Ok(code)
 }
 
 fn print(result: &GateResult, arguments: &GateArgs) {

@@ -18,8 +18,10 @@ use super::guest;
 use crate::{
     cli::AccelArgs,
     image::{Content, busybox},
+    kernel,
     kernels::Kernels,
     leftovers,
+    packages::store::Store,
     plan::{PlannedGuest, PlannedKernel, digest, plan},
     progress::Progress,
     qemu::version,
@@ -37,6 +39,8 @@ pub struct Matrix<'a> {
     pub manifest: Scenarios,
     /// See there.
     pub scenarios: Vec<Scenario>,
+    /// Whether these are the scenarios that any kernel may be compared by, some of which may not apply.
+    pub is_comparison: bool,
     /// The part of it that this machine runs.
     pub shard: Option<Shard>,
     /// Guests at once; one for each CPU by default.
@@ -56,8 +60,13 @@ impl Matrix<'_> {
     ///
     /// # Errors
     /// When nothing can be run: a program is missing, QEMU is too old.
-    pub fn carry_out(self, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<RunResult> {
+    pub fn carry_out(
+        mut self,
+        kernels: &Kernels,
+        is_interrupted: &AtomicBool,
+    ) -> Result<RunResult> {
         let began = Instant::now();
+        self.find_tags(kernels);
         let started_at = jiff::Timestamp::now().to_string();
         let conditions = Conditions::of(version::probe()?);
         let mut guests = plan(&self.kernels, &self.scenarios);
@@ -72,7 +81,8 @@ impl Matrix<'_> {
             }
         }
         let slot = |planned: &PlannedKernel| {
-            KernelSlot::new(planned.clone(), kernels, self.accel.modules.clone())
+            let modules = self.accel.modules.clone();
+            KernelSlot::new(planned.clone(), self.is_comparison, kernels, modules)
         };
         let runner = Runner {
             kernels: self.kernels.iter().map(slot).collect(),
@@ -124,6 +134,28 @@ impl Matrix<'_> {
         self.sort(&mut result);
         result.conclude();
         Ok(result)
+    }
+
+    /// What kernels are that were given as files without `--tag`: else the scenarios that need a tag would not run
+    /// on them. One that can't be had is reported when it is to be booted.
+    fn find_tags(&mut self, kernels: &Kernels) {
+        for planned in &mut self.kernels {
+            let is_given = kernel::is_path(&planned.name) || planned.name == kernel::HOST;
+            if !is_given || !planned.tags.is_empty() {
+                continue;
+            }
+            let modules = self.accel.modules.as_deref();
+            let found = kernel::resolve(&planned.name, modules, kernels, &Store::default())
+                .and_then(|kernel| kernel::tags(&kernel));
+            if let Ok(tags) = found {
+                println!(
+                    "kernel {}: taken as {} by its version (--tag says otherwise)",
+                    planned.label,
+                    tags.join(" ")
+                );
+                planned.tags = tags;
+            }
+        }
     }
 
     /// As they were given, whichever ended first.

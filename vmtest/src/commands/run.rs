@@ -14,7 +14,7 @@ use crate::{choose, cli::RunArgs, kernels::Kernels, report::RunResult, scenarios
 pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
     let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
     let scenarios = if arguments.any_kernel {
-        manifest.for_any_kernel()
+        manifest.for_comparison()
     } else {
         manifest.choose(&arguments.scenario)?
     };
@@ -22,6 +22,7 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
         kernels: choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?,
         scenarios,
         manifest,
+        is_comparison: arguments.any_kernel,
         shard: arguments.shard,
         jobs: arguments.jobs,
         repeat_failed: arguments.repeat_failed,
@@ -40,7 +41,8 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     for line in result.unavailable_lines() {
         println!("{line}");
     }
-    for line in result.repetition_lines() {
+    let lines = result.not_applicable_lines().into_iter();
+    for line in lines.chain(result.repetition_lines()) {
         println!("{line}");
     }
     if let Some(account) = &result.account {
@@ -64,7 +66,7 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
         (true, _) => INTERRUPTED,
         // All that was asked for may go, and has gone: that is no pass.
         (false, 0) if result.passed_count == 0 => {
-            eprintln!("vmtest: nothing ran: no kernel was available");
+            eprintln!("vmtest: nothing ran: no kernel was available, or nothing applied");
             COULD_NOT_RUN
         }
         (false, 0) => 0,

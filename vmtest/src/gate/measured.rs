@@ -1,18 +1,23 @@
 //! What a run's results say of one kernel.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, line::precise};
+use super::{
+    Layout, Line,
+    endings::{Boots, Ending},
+    line::precise,
+};
 use crate::{
-    outcome::Outcome,
+    kernel_log::Report,
     report::{RunResult, ScenarioResult},
 };
 
 /// Scenarios that leave more than an outcome.
-const COVERAGE: &str = "attach-coverage";
-const COST: &str = "walk-cost";
+pub(super) const COVERAGE: &str = "attach-coverage";
+pub(super) const COST: &str = "walk-cost";
+const ACCESS: &str = "child-access";
 const CONTENTION: &str = "contention";
 
 /// How a probe is attached.
@@ -59,6 +64,12 @@ pub struct Coverage {
 struct CoverageData {
     probes: Vec<Coverage>,
     exposure: BTreeMap<String, String>,
+    /// Byte offsets of the fields of a dentry.
+    #[serde(default)]
+    dentry_fields: BTreeMap<String, u32>,
+    /// Instructions that the verifier went through, by the program's name.
+    #[serde(default)]
+    verified_instructions: BTreeMap<String, u64>,
 }
 
 /// What a system call cost at one size.
@@ -105,19 +116,6 @@ impl MeasuredCurve {
     }
 }
 
-/// How a scenario ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ending {
-    /// Its name.
-    pub scenario: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why it isn't passed; of one that passed only when it was repeated, how it ended at first.
-    pub detail: String,
-    /// Where that can be read.
-    pub evidence: String,
-}
-
 /// Figures of one kernel with the place that they come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sourced<T> {
@@ -142,12 +140,24 @@ pub struct Measured {
     pub exposure: Option<Sourced<BTreeMap<String, String>>>,
     /// What watches and removals cost.
     pub curves: Option<Sourced<Vec<MeasuredCurve>>>,
+    /// What a walk touches of each child.
+    pub layout: Option<Sourced<Layout>>,
+    /// Byte offsets of the fields of a dentry, for the names of what is touched.
+    pub dentry_fields: BTreeMap<String, u32>,
+    /// Instructions that the verifier went through, by the program's name; empty before 5.16.
+    pub verified_instructions: Option<Sourced<BTreeMap<String, u64>>>,
     /// The longest wait for a walk's locks, in walks, and the largest number of waiters.
     pub contention: Option<Sourced<(f64, f64)>>,
     /// Median host time of a boot.
     pub boot_ms: Option<Sourced<f64>>,
     /// From the detector's start until it is attached, in instruction time.
     pub attach_ms: Option<Sourced<f64>>,
+    /// From the signal to its end, in instruction time.
+    pub stop_ms: Option<Sourced<f64>>,
+    /// How many guests were started, and how many came up.
+    pub boots: Option<Sourced<Boots>>,
+    /// What the kernel reported before the first scenario, each once.
+    pub boot_reports: Vec<Sourced<Report>>,
 }
 
 /// Where results are, for what is said of them.
@@ -190,6 +200,11 @@ impl Measured {
                 Ok::<_, String>((data, evidence))
             })
             .transpose()?;
+        let layout = named(ACCESS).filter(|(result, _)| !result.data.is_null());
+        let layout = layout.map(|(result, evidence)| {
+            let value = data(result)?;
+            Ok::<_, String>(Sourced { value, evidence })
+        });
         let curves = named(COST).filter(|(result, _)| !result.data.is_null());
         let curves = curves.map(|(result, evidence)| {
             let data: CostData = data(result)?;
@@ -214,8 +229,20 @@ impl Measured {
             release: release.filter_map(|guest| guest.release.clone()).next(),
             endings: own
                 .iter()
-                .map(|(at, result)| ending(*at, result, source))
+                .map(|(at, result)| Ending::of(*at, result, source))
                 .collect(),
+            layout: layout.transpose()?,
+            dentry_fields: coverage
+                .as_ref()
+                .map(|(data, _)| data.dentry_fields.clone())
+                .unwrap_or_default(),
+            verified_instructions: coverage
+                .as_ref()
+                .filter(|(data, _)| !data.verified_instructions.is_empty())
+                .map(|(data, evidence)| Sourced {
+                    value: data.verified_instructions.clone(),
+                    evidence: evidence.clone(),
+                }),
             exposure: coverage.as_ref().map(|(data, evidence)| Sourced {
                 value: data.exposure.clone(),
                 evidence: evidence.clone(),
@@ -228,6 +255,9 @@ impl Measured {
             contention,
             boot_ms: boot_ms(run, kernel, source),
             attach_ms: figure(COVERAGE, "attach_ms"),
+            stop_ms: figure(COVERAGE, "stop_ms"),
+            boots: Boots::of(run, kernel, source),
+            boot_reports: boot_reports(run, kernel, source),
         })
     }
 }
@@ -273,26 +303,8 @@ impl Source {
         }
     }
 
-    fn pointer(&self, list: &str, at: usize) -> String {
+    pub(super) fn pointer(&self, list: &str, at: usize) -> String {
         format!("{}#/{list}/{at}", self.results)
-    }
-}
-
-fn ending(at: usize, result: &ScenarioResult, source: &Source) -> Ending {
-    let detail = match result.flaky() {
-        Some(first) => format!("at first {}: {}", first.outcome, first.detail),
-        None => result.detail.clone(),
-    };
-    let directory: Option<&PathBuf> = result.directory.as_ref().filter(|_| source.has_files);
-    let is_passed = result.outcome == Outcome::Passed;
-    Ending {
-        scenario: result.scenario.clone(),
-        outcome: result.outcome,
-        detail,
-        evidence: match directory.filter(|_| !is_passed) {
-            Some(directory) => directory.display().to_string(),
-            None => source.pointer("scenarios", at),
-        },
     }
 }
 
@@ -332,6 +344,23 @@ fn boot_ms(run: &RunResult, kernel: &str, source: &Source) -> Option<Sourced<f64
     })
 }
 
+/// Of all guests, each report once.
+fn boot_reports(run: &RunResult, kernel: &str, source: &Source) -> Vec<Sourced<Report>> {
+    let mut all: Vec<Sourced<Report>> = Vec::new();
+    let own = run.guests.iter().enumerate();
+    for (at, guest) in own.filter(|(_, guest)| guest.kernel == kernel) {
+        for report in &guest.boot_reports {
+            if all.iter().all(|known| known.value != *report) {
+                all.push(Sourced {
+                    value: report.clone(),
+                    evidence: source.pointer("guests", at),
+                });
+            }
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -357,11 +386,11 @@ mod tests {
         let measured = Measured::of(&sample::run(), "7.3", &saved, &|_| true).expect("measured");
         assert_eq!(
             measured.curves.expect("curves").evidence,
-            "saved.json#/scenarios/6"
+            "saved.json#/scenarios/8"
         );
         let run = serde_json::to_value(sample::run()).expect("JSON");
         assert_eq!(
-            run.pointer("/scenarios/6/scenario"),
+            run.pointer("/scenarios/8/scenario"),
             Some(&json!("walk-cost"))
         );
     }

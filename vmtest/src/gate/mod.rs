@@ -3,21 +3,27 @@
 
 mod compare;
 mod costs;
+mod endings;
+mod exposure;
 mod judge;
+mod layout;
 mod line;
 mod measured;
 pub mod report;
 mod rules;
 #[cfg(test)]
 mod sample;
+mod walk;
 
 use serde::Serialize;
 
 pub use self::{
+    endings::{Boots, Ending, Severity},
     judge::judge,
+    layout::{Access, Layout},
     line::Line,
-    measured::{Coverage, Curve, Measured, MeasuredCurve, Point, Source, State},
-    rules::{Level, Ratio, Rule, Rules},
+    measured::{Coverage, Curve, Measured, MeasuredCurve, Point, Source, Sourced, State},
+    rules::{Level, Plain, Ratio, Rule, Rules, WalkTime},
 };
 use crate::report::Conditions;
 
@@ -92,6 +98,8 @@ pub struct Judged {
     pub standing: Standing,
     /// All comparisons, the worst first.
     pub findings: Vec<Finding>,
+    /// What a verdict can't do without and was not compared, with the reason; empty where there is one.
+    pub lacking: Vec<String>,
 }
 
 impl Judged {
@@ -108,10 +116,20 @@ impl Judged {
         self.count(Standing::Fail) > 0
     }
 
-    /// `passed` or `failed`.
+    /// Whether there is a verdict: what was compared is enough, or bad enough.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.lacking.is_empty() || self.is_failed()
+    }
+
+    /// `passed`, `failed` or `not judged`.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        if self.is_failed() { "failed" } else { "passed" }
+        match (self.is_failed(), self.is_judged()) {
+            (true, _) => "failed",
+            (false, true) => "passed",
+            (false, false) => "not judged",
+        }
     }
 
     /// What there was of each kind, in words.
@@ -164,5 +182,28 @@ impl GateResult {
     #[must_use]
     pub fn failed_count(&self) -> usize {
         self.candidates.iter().filter(|one| one.is_failed()).count()
+    }
+
+    /// The verdict on all of them: `passed`, or what there is of the rest.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let all = self.candidates.len();
+        let count = |word: &str| {
+            let count = self.candidates.iter().filter(|one| one.word() == word);
+            match count.count() {
+                0 => None,
+                count if count == all => Some(word.to_owned()),
+                count => Some(format!("{count} of {all} {word}")),
+            }
+        };
+        let bad: Vec<String> = ["failed", "not judged"]
+            .iter()
+            .filter_map(|word| count(word))
+            .collect();
+        if bad.is_empty() {
+            "passed".to_owned()
+        } else {
+            bad.join(", ")
+        }
     }
 }

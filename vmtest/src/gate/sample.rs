@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{GateResult, Measured, Rules, SCHEMA, Source, judge};
 use crate::{
+    kernel_log::{Report, ReportKind},
     outcome::Outcome,
-    report::{GuestResult, RunResult, ScenarioResult, sample},
+    report::{FirstFailure, GuestResult, RunResult, ScenarioResult, sample},
 };
 
 fn scenario(kernel: &str, name: &str, data: Value, figures: &[(&str, f64)]) -> ScenarioResult {
@@ -68,10 +69,58 @@ fn guest(kernel: &str, boot_ms: u64) -> GuestResult {
     }
 }
 
+/// How a scenario ended at first.
+pub fn first_failure(outcome: Outcome, detail: &str, directory: &str) -> FirstFailure {
+    let first = json!({"outcome": outcome, "detail": detail, "directory": directory});
+    serde_json::from_value(first).expect("as it is in results")
+}
+
+/// A guest that did not come up, after a report.
+fn silent() -> GuestResult {
+    GuestResult {
+        release: None,
+        boot_ms: None,
+        boot_reports: vec![Report {
+            kind: ReportKind::Warning,
+            line: "WARNING: CPU: 0 PID: 1 at fs/dcache.c:123 d_walk+0x10/0x20".into(),
+        }],
+        ..guest("7.3", 0)
+    }
+}
+
+/// What a walk touches, of negative children these words.
+fn accesses(negative: &[u32]) -> Value {
+    json!({
+        "dentry_bytes": 192,
+        "accesses": [
+            {"children": "negative", "touched_at_bytes": negative, "written_at_bytes": []},
+            {"children": "positive", "touched_at_bytes": [0, 48, 88, 144], "written_at_bytes": [0, 88]},
+        ]
+    })
+}
+
+/// 6.1 with other curves.
+pub fn with_curves(per_child: [u64; 4]) -> Measured {
+    let mut run = run();
+    let cost = run
+        .scenarios
+        .iter_mut()
+        .find(|one| one.scenario == "walk-cost");
+    cost.expect("the sample has it").data = curves(per_child);
+    Measured::of(&run, "6.1", &source(), &|_| true).expect("measured")
+}
+
 /// Both in one run.
 pub fn run() -> RunResult {
     let exposure = |removal: &str, herd: &str| json!({"walk_on_first_watch": "yes", "walk_on_removal": removal, "herd": herd});
-    let coverage = |probes: Value, exposure: Value| json!({"probes": probes, "exposure": exposure});
+    let coverage = |probes: Value, exposure: Value| {
+        json!({
+            "probes": probes,
+            "exposure": exposure,
+            "dentry_fields": {"d_inode": 48, "d_lockref.lock": 88, "d_child": 144},
+            "verified_instructions": {"walk_begin": 900, "wait_end": 20_000},
+        })
+    };
     let old = coverage(
         json!([
             probe("walk", true, "full", &[]),
@@ -102,6 +151,12 @@ pub fn run() -> RunResult {
     let mut failed = scenario("7.3", "origin", Value::Null, &[]);
     failed.outcome = Outcome::Failed;
     failed.detail = "comm: saw \"<b>hostile</b> | [x](y) #\"".into();
+    let mut flaky = scenario("7.3", "stall", Value::Null, &[]);
+    let panic = "Kernel panic - not syncing: Oops";
+    flaky.first_failure = Some(first_failure(Outcome::Panicked, panic, "7.3/stall/stall"));
+    let mut no_kprobes = scenario("7.3", "kprobe-fallback", Value::Null, &[]);
+    no_kprobes.outcome = Outcome::NotApplicable;
+    no_kprobes.detail = "the kernel has no kprobes".into();
     let contended = [
         ("worst_wait_to_walk_ratio", 1.0),
         ("waiters_count_max", 3.0),
@@ -112,17 +167,32 @@ pub fn run() -> RunResult {
     ];
     let mut run = RunResult {
         scenarios: vec![
-            scenario("6.1", "attach-coverage", old, &[("attach_ms", 3_400.0)]),
+            scenario(
+                "6.1",
+                "attach-coverage",
+                old,
+                &[("attach_ms", 3_400.0), ("stop_ms", 900.0)],
+            ),
             scenario("6.1", "walk-cost", curves([6, 25, 6, 25]), &[]),
             scenario("6.1", "contention", Value::Null, &contended),
             scenario("6.1", "origin", Value::Null, &[]),
             scenario("6.1", "stall", Value::Null, &[]),
-            scenario("7.3", "attach-coverage", new, &[("attach_ms", 6_000.0)]),
+            scenario("6.1", "kprobe-fallback", Value::Null, &[]),
+            scenario("6.1", "child-access", accesses(&[48, 144]), &[]),
+            scenario(
+                "7.3",
+                "attach-coverage",
+                new,
+                &[("attach_ms", 6_000.0), ("stop_ms", 500.0)],
+            ),
             scenario("7.3", "walk-cost", curves([7, 25, 0, 0]), &[]),
             scenario("7.3", "contention", Value::Null, &contended_more),
             failed,
+            flaky,
+            no_kprobes,
+            scenario("7.3", "child-access", accesses(&[48, 88, 144]), &[]),
         ],
-        guests: vec![guest("6.1", 2_000), guest("7.3", 2_100)],
+        guests: vec![guest("6.1", 2_000), guest("7.3", 2_100), silent()],
         ..sample::run()
     };
     run.conclude();

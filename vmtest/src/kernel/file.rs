@@ -33,6 +33,16 @@ pub fn kernel(name: &str, path: &Path) -> Result<Kernel, KernelError> {
 /// # Errors
 /// When the file can't be read or is no kernel.
 pub fn release(path: &Path) -> Result<Option<String>, KernelError> {
+    let version = version(path)?;
+    let release = |version: String| version.split(' ').next().unwrap_or_default().to_owned();
+    Ok(version.map(release))
+}
+
+/// The version that a bootable file tells: release, builder, and what `uname -v` says; an ELF file doesn't.
+///
+/// # Errors
+/// When the file can't be read or is no kernel.
+pub fn version(path: &Path) -> Result<Option<String>, KernelError> {
     let failed = |error| KernelError::Read {
         path: path.to_owned(),
         error,
@@ -44,7 +54,7 @@ pub fn release(path: &Path) -> Result<Option<String>, KernelError> {
         .read_to_end(&mut head)
         .map_err(failed)?;
     match boot_header_version_at(&head) {
-        Some(offset) => read_release(&mut file, offset).map(Some).map_err(failed),
+        Some(offset) => read_version(&mut file, offset).map(Some).map_err(failed),
         None if head.starts_with(b"\x7fELF") => Ok(None),
         None => Err(KernelError::NotAKernel(path.to_owned())),
     }
@@ -58,15 +68,12 @@ fn boot_header_version_at(head: &[u8]) -> Option<u64> {
     is_bzimage.then(|| u64::from(offset) + 0x200)
 }
 
-fn read_release(file: &mut File, offset: u64) -> io::Result<String> {
+fn read_version(file: &mut File, offset: u64) -> io::Result<String> {
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(offset))?;
     file.take(256).read_to_end(&mut text)?;
-    let word = text
-        .split(|byte| *byte == 0 || *byte == b' ')
-        .next()
-        .unwrap_or_default();
-    Ok(crate::kernel_log::printable(word))
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(crate::kernel_log::printable(text))
 }
 
 #[cfg(test)]
@@ -84,6 +91,10 @@ mod tests {
         assert_eq!(
             release(file.path()).expect("a kernel"),
             Some("6.1.0-9".into())
+        );
+        assert_eq!(
+            version(file.path()).expect("a kernel"),
+            Some("6.1.0-9 (x@y)".into())
         );
     }
 }

@@ -15,8 +15,10 @@ mod build;
 mod file;
 mod given;
 mod host;
+mod tags;
 
 pub use given::{check, is_path, label};
+pub use tags::tags;
 
 /// The word for this machine's own kernel.
 pub const HOST: &str = "host";

@@ -83,7 +83,9 @@ fn success(result: &ScenarioResult) -> TestCaseStatus {
 fn status(result: &ScenarioResult) -> TestCaseStatus {
     let mut status = match result.outcome {
         Outcome::Passed => return success(result),
-        Outcome::Unavailable if result.is_excused => TestCaseStatus::skipped(),
+        Outcome::Unavailable | Outcome::NotApplicable if result.is_excused => {
+            TestCaseStatus::skipped()
+        }
         Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         // JUnit's "error": the scenario gave no verdict.
         _ => TestCaseStatus::non_success(NonSuccessKind::Error),

@@ -163,8 +163,10 @@ impl RunResult {
             version.release = version.release.take().or(said);
         }
         self.excused_kernels = Vec::new();
-        self.unavailable_count = self.scenarios.iter().filter(|one| one.is_excused).count();
-        for result in self.scenarios.iter().filter(|result| result.is_excused) {
+        let is_gone =
+            |result: &&ScenarioResult| result.is_excused && result.outcome == Outcome::Unavailable;
+        self.unavailable_count = self.scenarios.iter().filter(is_gone).count();
+        for result in self.scenarios.iter().filter(is_gone) {
             if !self.excused_kernels.contains(&result.kernel) {
                 self.excused_kernels.push(result.kernel.clone());
             }
@@ -243,6 +245,21 @@ impl RunResult {
         self.excused_kernels.iter().map(line).collect()
     }
 
+    /// A line for each scenario that does not apply to its kernel.
+    #[must_use]
+    pub fn not_applicable_lines(&self) -> Vec<String> {
+        let found = self.scenarios.iter();
+        let found = found.filter(|result| result.outcome == Outcome::NotApplicable);
+        found
+            .map(|result| {
+                format!(
+                    "not applicable: {} on {}: {}",
+                    result.scenario, result.kernel, result.detail
+                )
+            })
+            .collect()
+    }
+
     /// The last line of a run's output.
     #[must_use]
     pub fn verdict_line(&self) -> String {
@@ -312,6 +329,20 @@ mod tests {
             run.unavailable_lines(),
             ["unavailable, 1 scenario not run: kernel 5.10.223: linux-x 1 has left the archive"]
         );
+        assert_eq!(
+            run.not_applicable_lines(),
+            ["not applicable: flood on vmlinuz: no kprobes"]
+        );
+    }
+
+    #[test]
+    fn what_does_not_apply_to_a_kernel_of_the_list_is_a_failure() {
+        let mut run = sample::run();
+        let result = run.scenarios.last_mut().expect("the sample ends with it");
+        assert_eq!(result.outcome, Outcome::NotApplicable);
+        result.is_excused = false;
+        run.conclude();
+        assert_eq!(run.verdict_line(), "2 passed, 3 failed");
     }
 
     #[test]

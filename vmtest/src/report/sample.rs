@@ -95,6 +95,8 @@ pub fn run() -> RunResult {
             directory: None,
         }],
     });
+    let mut not_applicable = scenario("vmlinuz", "flood", Outcome::NotApplicable, "no kprobes");
+    not_applicable.is_excused = true;
     let mut gone = scenario(
         "5.10.223",
         "flood",
@@ -140,6 +142,7 @@ pub fn run() -> RunResult {
             failed,
             flaky,
             gone,
+            not_applicable,
         ],
         guests: vec![GuestResult {
             kernel: "7.3".into(),

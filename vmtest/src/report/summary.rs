@@ -58,6 +58,25 @@ pub fn render(run: &RunResult) -> String {
             );
         }
     }
+    let not_applicable: Vec<&ScenarioResult> = run
+        .scenarios
+        .iter()
+        .filter(|result| result.outcome == Outcome::NotApplicable && result.is_excused)
+        .collect();
+    if !not_applicable.is_empty() {
+        line(&mut text, "\n## What does not apply\n");
+        for result in not_applicable {
+            line(
+                &mut text,
+                &format!(
+                    "- {} on {}: {}",
+                    result.scenario,
+                    result.kernel,
+                    cell(&result.detail)
+                ),
+            );
+        }
+    }
     let flaky: Vec<&ScenarioResult> = run
         .scenarios
         .iter()

@@ -37,7 +37,7 @@ pub(super) fn blank(
         scenario: scenario.name.clone(),
         outcome: judgement.outcome,
         detail: judgement.detail.clone(),
-        is_excused: false,
+        is_excused: judgement.outcome == Outcome::NotApplicable && slot.may_not_apply,
         is_final: judgement.is_final,
         guest: None,
         mode: scenario.mode,

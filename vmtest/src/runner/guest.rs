@@ -13,6 +13,7 @@ use super::{
     collect::{Collector, blank},
 };
 use crate::{
+    modules::ModuleTree,
     outcome::{Judgement, Outcome, judge_death},
     packages::Kernel,
     plan::PlannedGuest,
@@ -155,6 +156,13 @@ fn boot_once(
     let mut spec = scenarios[0].guest();
     spec.kernel_args
         .extend_from_slice(&slot.planned.kernel_args);
+    // Where a scenario may find that it doesn't apply, it does so by a module that is missing.
+    if slot.may_not_apply
+        && let Some(tree) = kernel.modules_dir.as_deref().map(ModuleTree::read)
+    {
+        spec.modules
+            .retain(|name| tree.as_ref().map_or(true, |tree| tree.has(name)));
+    }
     let mut content = runner.content.clone();
     let wanted = |path: &str| {
         let names = scenarios.iter().flat_map(|scenario| &scenario.files);

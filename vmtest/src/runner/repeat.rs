@@ -16,8 +16,11 @@ impl Runner<'_> {
     /// is no accident.
     pub fn repeat_failed(&self, limit: usize, plan: &[PlannedGuest]) {
         let may_be_repeated = |result: &&ScenarioResult| {
-            // A kernel that is not to be had will not be there a moment later.
-            !matches!(result.outcome, Outcome::Passed | Outcome::Unavailable)
+            // A kernel that is not to be had will not be there a moment later, nor will what it lacks.
+            !matches!(
+                result.outcome,
+                Outcome::Passed | Outcome::Unavailable | Outcome::NotApplicable
+            )
         };
         let firsts = self.results().scenarios.clone();
         let failed: Vec<&ScenarioResult> = firsts.iter().filter(may_be_repeated).collect();

@@ -22,19 +22,29 @@ pub struct KernelSlot<'a> {
     pub planned: PlannedKernel,
     /// Whether the run may go on without it.
     pub may_be_unavailable: bool,
+    /// Whether a scenario may find that it doesn't apply. A kernel of the manifest can run what the manifest
+    /// says that it runs.
+    pub may_not_apply: bool,
     kernels: &'a Kernels,
     modules_dir: Option<PathBuf>,
     fetched: Mutex<Option<Fetched>>,
 }
 
 impl<'a> KernelSlot<'a> {
-    /// A slot for this kernel.
+    /// A slot for this kernel; `is_comparison`: it runs what any kernel may be compared by.
     #[must_use]
-    pub fn new(planned: PlannedKernel, kernels: &'a Kernels, modules_dir: Option<PathBuf>) -> Self {
+    pub fn new(
+        planned: PlannedKernel,
+        is_comparison: bool,
+        kernels: &'a Kernels,
+        modules_dir: Option<PathBuf>,
+    ) -> Self {
+        let entry = kernels.get(&planned.name);
         let may_be_unavailable = !kernels.is_locked;
         Self {
             planned,
             may_be_unavailable,
+            may_not_apply: is_comparison || entry.is_err(),
             kernels,
             modules_dir,
             fetched: Mutex::new(None),

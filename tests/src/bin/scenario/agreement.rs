@@ -11,6 +11,7 @@ use crate::{
     detector::{self, Detector, nothing_lost},
     kernel,
     negative_flood::LARGE_COUNT,
+    precondition,
     tracefs::Tracefs,
 };
 
@@ -47,6 +48,7 @@ pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// Probe events of ftrace at the entry and exit of the slowpath, which know the lock.
 pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::kprobes()?;
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let function = function_of(&detector::check()?, "wait")?;
     let tracer = Tracefs::new()?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     checks::Checks,
     detector::{self, Detector, call, nothing_lost},
-    worse,
+    kernel, worse,
 };
 
 /// `check` cannot run here.
@@ -23,12 +23,14 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             .trim_end()
             .to_owned()
     })?;
-    checks.data(json!({
+    let mut data = json!({
         "verdict": check["verdict"],
         "error": check["error"],
         "probes": coverage(&check)?,
         "exposure": check["exposure"],
-    }));
+        "dentry_fields": dentry_fields(&check),
+    });
+    checks.data(data.clone());
     if output.status.code() == Some(CANNOT_RUN) {
         let run = call(&["run", "--duration", "1ms"])?;
         checks.equal(
@@ -49,9 +51,23 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         attached.is_array() && *attached == check["attached"]["probes"],
         attached.to_string(),
     );
-    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
+    data["verified_instructions"] = json!(kernel::verified_instructions()?);
+    checks.data(data);
+    let began = Instant::now();
+    let ended = detector.end(Signal::SIGTERM)?;
+    checks.figure("stop_ms", began.elapsed().as_secs_f64() * 1000.0);
+    nothing_lost(checks, &ended);
     detector::exposure(&check, "walk_on_first_watch")?;
     Ok(())
+}
+
+/// Byte offsets of the fields of a dentry, by their names.
+fn dentry_fields(facts: &Value) -> Value {
+    let offsets = facts["offsets"].as_object().into_iter().flatten();
+    let fields = offsets.filter_map(|(name, at)| Some((name.strip_prefix("dentry.")?, at)));
+    fields
+        .map(|(name, at)| (name.to_owned(), at.clone()))
+        .collect()
 }
 
 /// Each probe: full as its first choice has it, by a fallback, or missing; through what, and what is lost.

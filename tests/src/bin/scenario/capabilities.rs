@@ -8,11 +8,13 @@ use std::{
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::{checks::Checks, errors::one_line};
+use crate::{checks::Checks, errors::one_line, precondition};
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::kprobes()?;
+    precondition::perf_event_paranoid(PARANOID, "3")?;
     let both = [Capability::CAP_BPF, Capability::CAP_PERFMON];
     works(checks, "fentry with both", &run_with(&both, "fentry")?);
     works(

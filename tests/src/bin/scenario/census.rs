@@ -24,6 +24,7 @@ use crate::{
     kernel::{self, flooded_dir},
     negative_flood::{LARGE_COUNT, precise},
     overlay::Overlay,
+    precondition,
 };
 
 /// What `fslockup census` says of one directory.
@@ -99,6 +100,7 @@ impl Counted {
 
 /// Exact on quiet directories, however they are reached.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::overlay()?;
     let none = kernel::new_dir("census-none")?;
     let one = kernel::new_dir("census-one")?;
     File::create(one.join("child"))?;

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::kernel;
 
+/// The harness knows it (`vmtest::outcome::NOT_APPLICABLE_CODE`).
+const NOT_APPLICABLE_CODE: u8 = 77;
+
 #[derive(Serialize)]
 struct Check {
     claim: String,
@@ -21,6 +24,7 @@ pub struct Checks {
     checks: Vec<Check>,
     figures: BTreeMap<String, f64>,
     data: Value,
+    not_applicable: Option<String>,
 }
 
 impl Checks {
@@ -60,11 +64,20 @@ impl Checks {
         self.data = data;
     }
 
+    /// Says that this kernel lacks what the scenario is about.
+    pub fn not_applicable(&mut self, lack: String) {
+        println!("not applicable: {lack}");
+        self.not_applicable = Some(lack);
+    }
+
     /// Writes the result; passes if something was claimed and all of it holds.
     pub fn finish(self) -> anyhow::Result<ExitCode> {
         let path = kernel::out_dir().join("result.json");
         fs::write(&path, serde_json::to_vec_pretty(&self)?)
             .with_context(|| path.display().to_string())?;
+        if self.not_applicable.is_some() {
+            return Ok(ExitCode::from(NOT_APPLICABLE_CODE));
+        }
         let passed = !self.checks.is_empty() && self.checks.iter().all(|check| check.passed);
         Ok(if passed {
             ExitCode::SUCCESS

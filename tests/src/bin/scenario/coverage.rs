@@ -19,6 +19,7 @@ use crate::{
     detector::{Detector, nothing_lost},
     kernel::new_dir,
     overlay::Overlay,
+    precondition,
     tracefs::Tracefs,
 };
 
@@ -45,6 +46,7 @@ type Counts = [u64; CHANGES.len()];
 
 /// On ext4, and on what needs no disk of its own.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::overlay()?;
     let detector = start()?;
     disk_like(checks, "ext4", &new_dir("coverage")?, Unlinked::Stays)?;
     let overlay = Overlay::mount("coverage-overlay", |_| Ok(()))?;

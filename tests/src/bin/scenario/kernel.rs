@@ -1,6 +1,7 @@
 //! The guest: its directories, and what is left in its kernel.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -121,6 +122,25 @@ pub fn programs() -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// What the verifier went through for each of `fslockup`'s programs in the kernel, by its name, of several of
+/// one name the most; empty before 5.16 (aba64c7da983).
+pub fn verified_instructions() -> anyhow::Result<BTreeMap<String, u32>> {
+    let names = programs()?;
+    let mut all = BTreeMap::new();
+    for program in aya::programs::loaded_programs() {
+        let Ok(program) = program else { continue };
+        let name = program.name_as_str().unwrap_or_default().to_owned();
+        let Some(count) = program.verified_instruction_count() else {
+            continue;
+        };
+        if names.contains(&name) {
+            let most = all.entry(name).or_insert(count);
+            *most = count.max(*most);
+        }
+    }
+    Ok(all)
 }
 
 /// Names of all eBPF programs that a link connects to something, each as often as it has links.

@@ -5,13 +5,14 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     detector::{self, Detector, nothing_lost},
-    kernel,
+    kernel, precondition,
 };
 
 const KINDS: [&str; 2] = ["fentry", "kprobe"];
 
 /// SIGINT, SIGTERM and `--duration` end it with a summary and exit code 0.
 pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::kprobes()?;
     for kind in KINDS {
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
             let detector = started(checks, kind)?;
@@ -46,6 +47,7 @@ pub fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
 
 /// Nobody can catch SIGKILL: that its file descriptors close must be enough.
 pub fn kill_9(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::kprobes()?;
     for kind in KINDS {
         let detector = started(checks, kind)?;
         let ended = detector.end(Signal::SIGKILL)?;

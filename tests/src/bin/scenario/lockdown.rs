@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::{checks::Checks, detector, errors::one_line};
+use crate::{checks::Checks, detector, errors::one_line, precondition};
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::lockdown()?;
     let mode = fs::read_to_string("/sys/kernel/security/lockdown")?;
     checks.that(
         "the kernel is locked down",

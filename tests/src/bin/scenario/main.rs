@@ -7,6 +7,7 @@ mod busy;
 mod capabilities;
 mod census;
 mod checks;
+mod child_access;
 mod clock_stepped;
 mod contention;
 mod cost;
@@ -37,6 +38,7 @@ mod overlay;
 mod package;
 mod package_life;
 mod paths;
+mod precondition;
 mod producers;
 mod quiet;
 mod release;
@@ -66,6 +68,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use checks::Checks;
+use precondition::NotApplicable;
 
 /// A scenario's claims go into the checks; an error means that it could not be carried out.
 type Scenario = fn(&mut Checks) -> anyhow::Result<()>;
@@ -106,6 +109,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("wait-agreement", agreement::with_probe_events),
     ("cost", cost::scenario),
     ("walk-cost", walk_cost::scenario),
+    ("child-access", child_access::scenario),
     ("attach-coverage", attach_coverage::scenario),
     ("coverage", coverage::scenario),
     ("coverage-xfs", coverage::on_xfs),
@@ -153,9 +157,13 @@ fn main() -> anyhow::Result<ExitCode> {
         .find(|(known, _)| *known == name)
         .with_context(|| format!("no scenario {name}"))?;
     let mut checks = Checks::default();
-    let outcome = scenario(&mut checks);
-    if let Err(error) = &outcome {
-        checks.that("the scenario was carried out", false, format!("{error:#}"));
+    if let Err(error) = scenario(&mut checks) {
+        match error.downcast::<NotApplicable>() {
+            Ok(lack) => checks.not_applicable(lack.0),
+            Err(error) => {
+                checks.that("the scenario was carried out", false, format!("{error:#}"));
+            }
+        }
     }
     checks.finish()
 }

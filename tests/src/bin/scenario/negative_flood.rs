@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     detector::{self, Detector, nothing_lost},
-    kernel, producers,
+    kernel, precondition, producers,
 };
 
 /// Children of the smaller directory.
@@ -70,6 +70,7 @@ fn origin(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// The same through breakpoints, on a kernel that would let us do better.
 pub fn with_kprobes(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::kprobes()?;
     walk_of(checks, "kprobe", SMALL_COUNT, Some("kprobe")).map(drop)
 }
 

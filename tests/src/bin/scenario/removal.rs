@@ -10,11 +10,12 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     detector::{self, Detector, nothing_lost},
-    kernel,
+    kernel, precondition,
 };
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let facts = detector::check()?;
+    precondition::full(facts["verdict"].as_str(), &facts["missing_fields"])?;
     checks.equal("check: verdict", facts["verdict"].as_str(), Some("full"));
     checks.equal(
         "check: walk on first watch",

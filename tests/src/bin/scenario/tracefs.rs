@@ -73,6 +73,28 @@ impl Tracefs {
         Ok(waits)
     }
 
+    /// A probe on what a function returns.
+    pub fn watch_results(&self, function: &str) -> anyhow::Result<()> {
+        set(
+            "kprobe_events",
+            &format!("r:results/result {function} value=$retval:x64"),
+        )?;
+        set("events/results/enable", "1")
+    }
+
+    /// What it returned to this task, in order.
+    pub fn results(&self, tid: u32) -> anyhow::Result<Vec<u64>> {
+        set("events/results/enable", "0")?;
+        let trace = read("trace")?;
+        let of_task = trace
+            .lines()
+            .filter(|line| task_and_time(line).is_some_and(|(of, _)| of == tid));
+        let values = of_task.filter_map(|line| line.split_once("value=0x"));
+        values
+            .map(|(_, value)| Ok(u64::from_str_radix(value.trim(), 16)?))
+            .collect()
+    }
+
     /// Page faults that the kernel takes itself.
     pub fn watch_faults(&self) -> anyhow::Result<()> {
         set(&format!("{FAULTS}/enable"), "1")
@@ -92,8 +114,10 @@ impl Tracefs {
         set("current_tracer", "nop")?;
         set("set_ftrace_filter", "")?;
         set(&format!("{FAULTS}/enable"), "0")?;
-        if path("events/waits/enable").exists() {
-            set("events/waits/enable", "0")?;
+        for events in ["events/waits/enable", "events/results/enable"] {
+            if path(events).exists() {
+                set(events, "0")?;
+            }
         }
         set("kprobe_events", "")?;
         set("trace", "")

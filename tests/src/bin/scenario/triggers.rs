@@ -16,7 +16,7 @@ use crate::{
     incident::{self, Incident},
     kernel,
     overlay::Overlay,
-    producers,
+    precondition, producers,
 };
 
 /// Few enough to be counted while the incident waits, where all vCPUs run as the host lets them.
@@ -45,6 +45,7 @@ pub fn on_btrfs(checks: &mut Checks) -> anyhow::Result<()> {
 
 /// On an overlay: its own dentries are walked, and those of a layer only for who watches the layer.
 pub fn on_overlay(checks: &mut Checks) -> anyhow::Result<()> {
+    precondition::overlay()?;
     let overlay = Overlay::mount("triggers-overlay", |layers| {
         fs::create_dir(layers.upper.join("both"))?;
         workload::flood(&layers.lower.join("both"), LAYER_COUNT, 3)?;

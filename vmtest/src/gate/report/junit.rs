@@ -34,6 +34,11 @@ pub fn render(result: &GateResult) -> String {
             case.set_system_out(said.join("\n"));
             suite.add_test_case(case);
         }
+        for why in &candidate.lacking {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(why.as_str()).set_type("not judged");
+            suite.add_test_case(TestCase::new("a minimum of comparisons", status));
+        }
         report.add_test_suite(suite);
     }
     report

@@ -20,13 +20,7 @@ code{font-size:90%}svg{max-width:100%;height:auto}";
 pub fn markdown(result: &GateResult) -> String {
     let mut text = String::new();
     let put = &mut text;
-    let failed = result.failed_count();
-    let verdict = match failed {
-        0 => "passed".to_owned(),
-        count if count == result.candidates.len() => "failed".to_owned(),
-        count => format!("{count} of {} failed", result.candidates.len()),
-    };
-    line(put, &format!("# vmtest gate: {verdict}\n"));
+    line(put, &format!("# vmtest gate: {}\n", result.verdict()));
     line(
         put,
         &format!(
@@ -83,6 +77,12 @@ fn differences(put: &mut String, candidate: &Judged) {
             candidate.word()
         ),
     );
+    for why in &candidate.lacking {
+        line(put, &format!("- {}", cell(why)));
+    }
+    if !candidate.lacking.is_empty() {
+        line(put, "");
+    }
     let mut different = candidate
         .findings
         .iter()

@@ -11,7 +11,10 @@ use super::{
 #[must_use]
 pub fn render(result: &GateResult) -> String {
     let mut text = String::from("TAP version 14\n");
-    let count: usize = result.candidates.iter().map(|one| one.findings.len()).sum();
+    let points = result.candidates.iter();
+    let count: usize = points
+        .map(|one| one.findings.len() + one.lacking.len())
+        .sum();
     let mut put = |line: String| writeln!(text, "{line}").expect("a string takes all");
     put(format!("1..{count}"));
     let mut number = 0;
@@ -35,6 +38,14 @@ pub fn render(result: &GateResult) -> String {
             for evidence in &finding.evidence {
                 put(format!("# evidence: {}", evidence.replace('\n', " ")));
             }
+        }
+        for why in &candidate.lacking {
+            number += 1;
+            let kernel = &candidate.kernel.kernel;
+            put(format!(
+                "not ok {number} - {kernel} a minimum of comparisons: {}",
+                escaped(why)
+            ));
         }
     }
     text

@@ -14,6 +14,9 @@ pub fn text(result: &GateResult) -> String {
             &mut text,
             &format!("{name} against {baseline}: {}", candidate.word()),
         );
+        for why in &candidate.lacking {
+            put(&mut text, &format!("  {why}"));
+        }
         for finding in &candidate.findings {
             if finding.standing != Standing::Same {
                 put(&mut text, &format!("  {}", line(finding)));
