@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use super::guest;
 use crate::{
     cli::AccelArgs,
+    durations::Durations,
     image::{Content, busybox},
     kernels::Kernels,
     plan::{PlannedGuest, PlannedKernel, digest, plan},
@@ -56,13 +57,14 @@ impl Matrix<'_> {
         let began = Instant::now();
         let started_at = jiff::Timestamp::now().to_string();
         let conditions = Conditions::of(version::probe()?);
-        let mut guests = plan(&self.kernels, &self.scenarios);
+        let durations = Durations::load();
+        let mut guests = plan(&self.kernels, &self.scenarios, &durations);
         if guests.is_empty() {
             bail!("nothing to run: none of these scenarios runs on any of these kernels");
         }
         let plan_digest = digest(&self.kernels, &guests);
         if let Some(shard) = self.shard {
-            guests = shard.part(guests);
+            guests = shard.part(&self.kernels, guests, &durations);
             if guests.is_empty() {
                 bail!("--shard {shard}: nothing to run: there are fewer guests than shards");
             }
@@ -139,6 +141,7 @@ impl Matrix<'_> {
             programs,
             copies,
             has_busybox,
+            modules: self.manifest.guest.modules.clone(),
             ..Content::default()
         })
     }

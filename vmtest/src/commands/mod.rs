@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod durations;
 pub mod exec;
 pub mod fetch;
 pub mod gate;
