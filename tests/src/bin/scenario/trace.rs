@@ -205,7 +205,7 @@ fn one_name(checks: &mut Checks) -> anyhow::Result<()> {
     let programs = kernel::programs()?;
     checks.that(
         "trace attaches its own programs and no others",
-        programs.len() >= 5 && programs.iter().all(is_of_trace),
+        programs.len() >= 5 && programs.iter().all(|name| is_of_trace(name)),
         programs.join(" "),
     );
     workload::flood(&dir, COUNT, 7)?;
@@ -264,7 +264,7 @@ fn capped(checks: &mut Checks) -> anyhow::Result<()> {
     nothing_left(checks, "rate")
 }
 
-fn is_of_trace(program: &String) -> bool {
+fn is_of_trace(program: &str) -> bool {
     program.starts_with("trace_")
 }
 
@@ -274,7 +274,7 @@ fn apart_from_run(checks: &mut Checks) -> anyhow::Result<()> {
     let programs = kernel::programs()?;
     checks.that(
         "run attaches no program of trace",
-        !programs.is_empty() && !programs.iter().any(is_of_trace),
+        !programs.is_empty() && !programs.iter().any(|name| is_of_trace(name)),
         programs.join(" "),
     );
     detector.end(Signal::SIGINT)?;
