@@ -42,8 +42,8 @@ pub struct PlannedGuest {
 }
 
 /// A guest that is expected to take longer is shared by fewer: the last one to end is what a run waits for, and
-/// what shards are dealt in. A boot costs a thirtieth of it.
-pub const GUEST_MS_MAX: u64 = 180_000;
+/// what shards are dealt in. A boot costs a sixtieth of it.
+pub const GUEST_MS_MAX: u64 = 300_000;
 
 /// Plans: scenarios that can share a guest do, in the order that they ask for, and the longest guests come first, so
 /// that the last one to end starts as early as possible.

@@ -54,7 +54,13 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             1,
         );
     }
-    checks.equal("walks finished", ended.walks().len(), 1 + WATCHES_COUNT);
+    // A watch that went may make others walk, where the kernel has that.
+    let of_watches = |line: &&&Value| line["walk"]["trigger"] == "inotify_add_watch";
+    checks.equal(
+        "walks of watches that finished",
+        ended.walks().iter().filter(of_watches).count(),
+        1 + WATCHES_COUNT,
+    );
     Ok(())
 }
 
