@@ -5,6 +5,7 @@ pub mod account;
 pub mod background;
 pub mod names;
 pub mod task;
+pub mod times;
 pub mod workload;
 
 pub use account::{Account, Cost, Span, TimedCall};

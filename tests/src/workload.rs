@@ -5,7 +5,10 @@ use std::{ffi::OsStr, path::Path, process::Command};
 
 use anyhow::Context as _;
 
-use crate::TimedCall;
+use crate::{
+    TimedCall,
+    times::{Part, spent},
+};
 
 /// Looks up `count` names that don't exist; what the program said.
 ///
@@ -13,7 +16,9 @@ use crate::TimedCall;
 /// When the program fails.
 pub fn flood(dir: &Path, count: u64, seed: u64) -> anyhow::Result<String> {
     let (count, seed) = (count.to_string(), seed.to_string());
-    call("flood", dir, &["--count", &count, "--seed", &seed])
+    spent(Part::Floods, || {
+        call("flood", dir, &["--count", &count, "--seed", &seed])
+    })
 }
 
 /// Makes `count` empty files; what the program said.
@@ -30,7 +35,9 @@ pub fn files(dir: &Path, count: u64) -> anyhow::Result<String> {
 /// When the program fails.
 pub fn more_files(dir: &Path, done_count: u64, count: u64) -> anyhow::Result<String> {
     let (done_count, count) = (done_count.to_string(), count.to_string());
-    call("files", dir, &["--first", &done_count, "--count", &count])
+    spent(Part::Floods, || {
+        call("files", dir, &["--first", &done_count, "--count", &count])
+    })
 }
 
 /// Puts a watch on a directory; the system calls it timed.

@@ -41,6 +41,9 @@ pub enum Command {
     Run(RunArgs),
     /// Put the results of all shards of a run together. Exits as the whole run would have.
     Merge(MergeArgs),
+    /// Print what images/durations.toml should be by the results of a run: how long each scenario takes, which
+    /// guests are put in order by.
+    Durations(DurationsArgs),
     /// May these kernels go to production? Runs the scenarios that are for every kernel, compares each
     /// candidate with the baseline and judges by rules. Exits 0 when all candidates passed, 1 when one
     /// failed, 2 when there was nothing to judge or too little was compared for a verdict.
@@ -91,6 +94,14 @@ pub enum Format {
     Json,
     /// A table for a README.
     Markdown,
+}
+
+/// Arguments of `durations`.
+#[derive(Debug, Args)]
+pub struct DurationsArgs {
+    /// The results.json of a run of the whole matrix.
+    #[arg(value_name = "RESULTS")]
+    pub results: PathBuf,
 }
 
 /// Arguments of `fetch`.

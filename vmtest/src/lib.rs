@@ -9,6 +9,7 @@ pub mod choose;
 pub mod cli;
 pub mod commands;
 pub mod digest;
+pub mod durations;
 pub mod gate;
 pub mod guest;
 pub mod image;

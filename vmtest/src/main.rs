@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Result<i32> {
         Command::Fetch(arguments) => commands::fetch::run(arguments, kernels),
         Command::Run(arguments) => commands::run::run(arguments, &kernels, &is_interrupted),
         Command::Merge(arguments) => commands::merge::run(arguments),
+        Command::Durations(arguments) => commands::durations::run(arguments),
         Command::Gate(arguments) => commands::gate::run(arguments, &kernels, &is_interrupted),
         Command::Exec(arguments) => commands::exec::run(arguments, &kernels, &is_interrupted),
         Command::Shell(arguments) => commands::shell::run(arguments, &kernels, &is_interrupted),

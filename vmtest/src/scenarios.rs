@@ -23,6 +23,9 @@ pub struct GuestEntry {
     /// Programs, by file name, from the directory of vmtest's own executable (or `--bin-dir`).
     #[serde(default)]
     pub programs: Vec<String>,
+    /// Kernel modules, by name, where the kernel has them: what scenarios that share a guest need between them.
+    #[serde(default)]
+    pub modules: Vec<String>,
     /// Whether the host's busybox and its applets are there too.
     #[serde(default)]
     pub has_busybox: bool,
@@ -58,12 +61,16 @@ pub struct Scenario {
     /// More words for the kernel's command line.
     #[serde(default)]
     pub kernel_args: Vec<String>,
-    /// Kernel modules that it needs, by name.
+    /// Kernel modules that it needs beside those of every guest, by name.
     #[serde(default)]
     pub modules: Vec<String>,
     /// Whether it may run in one boot with others of equal needs.
     #[serde(default)]
     pub is_shared: bool,
+    /// Where it comes among those: behind all with a smaller number. One that leaves the guest another than it found
+    /// it comes behind those that mind.
+    #[serde(default)]
+    pub order: u32,
     /// Runs only when it is named: it takes too long for every day.
     #[serde(default)]
     pub is_optional: bool,

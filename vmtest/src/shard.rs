@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{PlannedGuest, weight};
+use crate::{
+    durations::Durations,
+    plan::{PlannedGuest, PlannedKernel, duration_ms},
+};
 
 /// The i-th of n parts, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +22,12 @@ impl Shard {
     /// Its guests. Each guest is in one part; the longest ones are dealt out first, each to the part that has
     /// least, so that all take about equally long. The same plan is dealt out alike everywhere.
     #[must_use]
-    pub fn part(self, guests: Vec<PlannedGuest>) -> Vec<PlannedGuest> {
+    pub fn part(
+        self,
+        kernels: &[PlannedKernel],
+        guests: Vec<PlannedGuest>,
+        durations: &Durations,
+    ) -> Vec<PlannedGuest> {
         let mut loads = vec![0; self.count];
         let mut part = Vec::new();
         // They come with the longest first.
@@ -27,7 +35,7 @@ impl Shard {
             let Some(least) = (0..self.count).min_by_key(|index| loads[*index]) else {
                 break;
             };
-            loads[least] += weight(&guest);
+            loads[least] += duration_ms(kernels, &guest, durations);
             if least + 1 == self.index {
                 part.push(guest);
             }
@@ -85,11 +93,13 @@ mod tests {
         let manifest = Kernels::load(None).expect("the built-in manifest");
         let kernels = crate::choose::kernels(&[], &[], &manifest).expect("all");
         let scenarios = Scenarios::load(None).expect("the built-in ones");
-        let whole = plan(&kernels, &scenarios.choose(&[]).expect("all"));
+        let durations = Durations::load();
+        let whole = plan(&kernels, &scenarios.choose(&[]).expect("all"), &durations);
+        let weight = |guest: &PlannedGuest| duration_ms(&kernels, guest, &durations);
         let name = |guest: &PlannedGuest| (guest.kernel, guest.name.clone());
         for count in [1, 2, 3, 7] {
             let parts: Vec<_> = (1..=count)
-                .map(|index| shard(index, count).part(whole.clone()))
+                .map(|index| shard(index, count).part(&kernels, whole.clone(), &durations))
                 .collect();
             let mut names: Vec<_> = parts.iter().flatten().map(name).collect();
             names.sort();
@@ -99,9 +109,9 @@ mod tests {
             let loads = || {
                 parts
                     .iter()
-                    .map(|part| part.iter().map(weight).sum::<u64>())
+                    .map(|part| part.iter().map(&weight).sum::<u64>())
             };
-            let longest_guest = whole.iter().map(weight).max().expect("one");
+            let longest_guest = whole.iter().map(&weight).max().expect("one");
             let (most, least) = (loads().max(), loads().min());
             assert!(most.expect("one") - least.expect("one") <= longest_guest);
         }

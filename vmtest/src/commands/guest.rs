@@ -81,6 +81,7 @@ pub fn prepare(
         host_programs: Vec::new(),
         copies: arguments.copy.clone(),
         has_busybox: busybox::find(&search_path).is_ok(),
+        modules: Vec::new(),
     };
     Ok(Guest {
         kernel,

@@ -73,7 +73,7 @@ fn render_scenarios(scenarios: &Scenarios, format: Format) -> String {
             Format::Markdown => format!("| {} | {} | {} |", entry.name, entry.mode.name(), entry.summary),
             Format::Json => json!({
                 "name": entry.name, "summary": entry.summary, "mode": entry.mode, "cpus_count": entry.cpus,
-                "memory_mib": entry.memory_mib, "is_shared": entry.is_shared, "is_optional": entry.is_optional, "time_limit_s": entry.time_limit_s,
+                "memory_mib": entry.memory_mib, "is_shared": entry.is_shared, "order": entry.order, "is_optional": entry.is_optional, "time_limit_s": entry.time_limit_s,
                 "kernels": entry.kernels, "tags": entry.tags, "because": entry.because,
             })
             .to_string(),

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use super::guest;
 use crate::{
     cli::AccelArgs,
+    durations::Durations,
     image::{Content, busybox},
     kernel,
     kernels::Kernels,
@@ -69,13 +70,14 @@ impl Matrix<'_> {
         self.find_tags(kernels);
         let started_at = jiff::Timestamp::now().to_string();
         let conditions = Conditions::of(version::probe()?);
-        let mut guests = plan(&self.kernels, &self.scenarios);
+        let durations = Durations::load();
+        let mut guests = plan(&self.kernels, &self.scenarios, &durations);
         if guests.is_empty() {
             bail!("nothing to run: none of these scenarios runs on any of these kernels");
         }
         let plan_digest = digest(&self.kernels, &guests, kernels);
         if let Some(shard) = self.shard {
-            guests = shard.part(guests);
+            guests = shard.part(&self.kernels, guests, &durations);
             if guests.is_empty() {
                 bail!("--shard {shard}: nothing to run: there are fewer guests than shards");
             }
@@ -185,6 +187,7 @@ impl Matrix<'_> {
             programs,
             copies,
             has_busybox,
+            modules: self.manifest.guest.modules.clone(),
             ..Content::default()
         })
     }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod clean;
+pub mod durations;
 pub mod exec;
 pub mod fetch;
 pub mod gate;

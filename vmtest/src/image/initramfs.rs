@@ -28,6 +28,8 @@ pub struct Content {
     pub copies: Vec<(PathBuf, String)>,
     /// Whether busybox and its applets are there, under the names the others left free.
     pub has_busybox: bool,
+    /// Modules to load, by name, where the kernel has them.
+    pub modules: Vec<String>,
 }
 
 /// Why an image can't be made.
@@ -108,7 +110,7 @@ pub fn build(
             .flatten()
             .chain(job.modules.iter().map(String::as_str))
             .collect();
-        job.modules = add_modules(&mut archive, directory, &wanted)?;
+        job.modules = add_modules(&mut archive, directory, wanted, &content.modules)?;
     } else {
         job.modules.clear();
     }
@@ -117,14 +119,23 @@ pub fn build(
     Ok(archive.finish()?)
 }
 
-fn add_modules(
+fn add_modules<'a>(
     archive: &mut Archive,
     directory: &Path,
-    wanted: &[&str],
+    mut wanted: Vec<&'a str>,
+    welcome: &'a [String],
 ) -> Result<Vec<String>, ImageError> {
     let tree = ModuleTree::read(directory)?;
+    for name in welcome {
+        match tree.load_order(&[name]) {
+            Ok(_) => wanted.push(name),
+            // Who needs it says so.
+            Err(ModuleError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let mut paths = Vec::new();
-    for module in tree.load_order(wanted)? {
+    for module in tree.load_order(&wanted)? {
         let path = format!("/lib/modules/{}.ko", module.name);
         archive.file(&path, false, &module.content)?;
         paths.push(path);

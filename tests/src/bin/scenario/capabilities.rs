@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::{checks::Checks, errors::one_line, precondition};
+use crate::{checks::Checks, detector, errors::one_line, precondition};
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
@@ -73,18 +73,9 @@ fn run_with(capabilities: &[Capability], kind: &str) -> anyhow::Result<Output> {
             nix::Error::result(outcome).context("securebits")?;
             caps::set(None, CapSet::Inheritable, &only)?;
             caps::set(None, CapSet::Ambient, &only)?;
-            Command::new("fslockup")
-                .args([
-                    "run",
-                    "--format",
-                    "json",
-                    "--duration",
-                    "100ms",
-                    "--force-target",
-                    kind,
-                ])
-                .output()
-                .context("fslockup run")
+            let options = ["--duration", "100ms", "--force-target", kind];
+            let mut command = Command::new("fslockup");
+            detector::output(command.args(["run", "--format", "json"]).args(options))
         });
         thread
             .join()

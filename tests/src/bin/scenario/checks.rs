@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use anyhow::Context as _;
+use fslockup_tests::times::{Times, times_ms};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,7 +19,15 @@ struct Check {
     detail: String,
 }
 
-/// What a scenario found, for the harness's `result.json`.
+/// The harness's `result.json`.
+#[derive(Serialize)]
+struct ResultFile<'a> {
+    #[serde(flatten)]
+    found: &'a Checks,
+    times_ms: Times,
+}
+
+/// What a scenario found.
 #[derive(Default, Serialize)]
 pub struct Checks {
     checks: Vec<Check>,
@@ -73,7 +82,11 @@ impl Checks {
     /// Writes the result; passes if something was claimed and all of it holds.
     pub fn finish(self) -> anyhow::Result<ExitCode> {
         let path = kernel::out_dir().join("result.json");
-        fs::write(&path, serde_json::to_vec_pretty(&self)?)
+        let result = ResultFile {
+            found: &self,
+            times_ms: times_ms(),
+        };
+        fs::write(&path, serde_json::to_vec_pretty(&result)?)
             .with_context(|| path.display().to_string())?;
         if self.not_applicable.is_some() {
             return Ok(ExitCode::from(NOT_APPLICABLE_CODE));

@@ -14,10 +14,9 @@ use crate::{
     detector::{Detector, nothing_lost},
     incident::{self, Incident},
     kernel,
-    two_walks::OPTIONS,
+    two_walks::{CHILDREN_COUNT, OPTIONS},
 };
 
-const CHILDREN_COUNT: u64 = 60_000;
 const DAY_S: i64 = 86_400;
 /// In days, one after another.
 const STEPS: [i64; 4] = [0, 1, -2, 1];
@@ -25,8 +24,7 @@ const STEPS: [i64; 4] = [0, 1, -2, 1];
 const NOTICED: Duration = Duration::from_millis(500);
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::new_dir("clock-stepped")?;
-    workload::flood(&dir, CHILDREN_COUNT, 22)?;
+    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
     let before_ns = task::monotonic_ns()?;
     let mut detector = Detector::start(OPTIONS)?;
     let attached_ns = task::monotonic_ns()?;

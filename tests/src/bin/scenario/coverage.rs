@@ -17,7 +17,7 @@ use nix::{
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
-    kernel::new_dir,
+    kernel::{drop_caches, new_dir},
     overlay::Overlay,
     precondition,
     tracefs::Tracefs,
@@ -344,12 +344,6 @@ fn unlink(dir: &Path) -> anyhow::Result<()> {
         fs::remove_file(name)?;
     }
     Ok(())
-}
-
-fn drop_caches() -> anyhow::Result<()> {
-    // A file that is not written yet keeps its inode and with it its dentry.
-    nix::unistd::sync();
-    Ok(fs::write("/proc/sys/vm/drop_caches", "2")?)
 }
 
 /// A file system that is taken away again.

@@ -10,12 +10,10 @@ use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
     incident::Incident,
-    kernel,
+    kernel, running,
     two_walks::OPTIONS,
 };
 
-/// Long enough, some 10 ms under emulation, for others to wait.
-const CHILDREN_COUNT: u64 = 120_000;
 /// A busy host can run a waiter or sleeper beside the walk instead of in it; then it is watched again.
 const ROUNDS_MAX: usize = 20;
 
@@ -25,8 +23,8 @@ const FIRST: u32 = 3;
 const SECOND: u32 = 2;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::new_dir("cpu-offline")?;
-    workload::flood(&dir, CHILDREN_COUNT, 23)?;
+    // Long enough for others to wait.
+    let dir = kernel::flooded_dir(running::CHILDREN_COUNT)?;
     let path = dir.to_str().context("a path of ours")?;
     set_online(FIRST, false)?;
     let mut detector = Detector::start(OPTIONS)?;

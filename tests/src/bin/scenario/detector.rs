@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fslockup_tests::times::{Part, spent};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -93,7 +94,11 @@ impl Detector {
         Self::spawn(command, "facts", recording)
     }
 
-    fn spawn(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
+    fn spawn(command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
+        spent(Part::Starts, || Self::attached(command, first, recording))
+    }
+
+    fn attached(mut command: Command, first: &str, recording: PathBuf) -> anyhow::Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().context("fslockup")?;
         let stdout = BufReader::new(child.stdout.take().context("its output")?);
         let (to, lines) = channel();
@@ -156,7 +161,7 @@ impl Detector {
     /// Sends a signal and waits for the end.
     pub fn end(mut self, signal: Signal) -> anyhow::Result<Ended> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
-        let status = self.child.wait()?;
+        let status = spent(Part::Stops, || self.child.wait())?;
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter());
         let stderr = self.stderr();
@@ -231,10 +236,12 @@ fn ended_well(checks: &mut Checks, ended: &Ended) {
 
 /// Any other call of `fslockup`, to its end.
 pub fn call(options: &[&str]) -> anyhow::Result<Output> {
-    Command::new("fslockup")
-        .args(options)
-        .output()
-        .with_context(|| format!("fslockup {options:?}"))
+    output(Command::new("fslockup").args(options))
+}
+
+/// A call that was made ready elsewhere, to its end.
+pub fn output(command: &mut Command) -> anyhow::Result<Output> {
+    spent(Part::Starts, || command.output()).with_context(|| format!("{command:?}"))
 }
 
 /// What `fslockup check` says of this kernel.

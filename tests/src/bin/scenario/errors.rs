@@ -39,11 +39,9 @@ pub fn one_line(checks: &mut Checks, what: &str, output: &Output, words: &[&str]
 }
 
 fn not_root(checks: &mut Checks) -> anyhow::Result<()> {
-    let output = Command::new("fslockup")
-        .args(["run", "--duration", "1s"])
-        .uid(65_534)
-        .gid(65_534)
-        .output()?;
+    let mut command = Command::new("fslockup");
+    command.args(["run", "--duration", "1s"]);
+    let output = detector::output(command.uid(65_534).gid(65_534))?;
     one_line(
         checks,
         "not root",

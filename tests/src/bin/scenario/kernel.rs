@@ -43,6 +43,20 @@ pub fn flooded_dir(count: u64) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Empties the kernel's caches of names and inodes, those of [`flooded_dir`] too: the next scenario that wants
+/// one floods it anew.
+pub fn drop_caches() -> anyhow::Result<()> {
+    for name in entries(&disk())? {
+        if name.starts_with("flooded-") {
+            let path = disk().join(name);
+            fs::remove_dir(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    // A file that is not written yet keeps its inode and with it its dentry.
+    nix::unistd::sync();
+    fs::write("/proc/sys/vm/drop_caches", "2").context("drop_caches")
+}
+
 /// A directory with this many files in a ramfs, which keeps them all in the dentry cache.
 pub fn ramfs_dir(count: u64) -> anyhow::Result<PathBuf> {
     let path = PathBuf::from(format!("/mnt/ramfs-{count}"));

@@ -1,12 +1,18 @@
-//! A kernel locked down at boot refuses programs that read its memory; the user is told why.
+//! A kernel that is locked down refuses programs that read its memory; the user learns why.
 
 use std::fs;
 
+use anyhow::Context as _;
+
 use crate::{checks::Checks, detector, errors::one_line, precondition};
+
+/// What `lockdown=` on the kernel's command line sets at boot (security/lockdown/lockdown.c); it can only be raised.
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     precondition::lockdown()?;
-    let mode = fs::read_to_string("/sys/kernel/security/lockdown")?;
+    fs::write(LOCKDOWN, "confidentiality").context(LOCKDOWN)?;
+    let mode = fs::read_to_string(LOCKDOWN)?;
     checks.that(
         "the kernel is locked down",
         mode.contains("[confidentiality]"),

@@ -27,6 +27,7 @@ mod many_watches;
 mod metrics;
 mod negative_flood;
 mod origin;
+mod origin_cases;
 mod origin_container;
 mod origin_deep;
 mod origin_drop;
@@ -122,10 +123,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("trace", trace::scenario),
     ("origin", origin::scenario),
     ("short-lived", origin_short::scenario),
-    ("drop-caches", origin_drop::scenario),
     ("hostile-names", origin_hostile::scenario),
-    ("deep-path", origin_deep::scenario),
-    ("container", origin_container::scenario),
+    ("origin-cases", origin_cases::scenario),
     ("metrics", metrics::scenario),
     ("service", service::scenario),
     ("package", package::scenario),

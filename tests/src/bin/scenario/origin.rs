@@ -3,7 +3,10 @@
 use std::{collections::HashSet, ffi::OsStr, fs, path::Path};
 
 use anyhow::Context as _;
-use fslockup_tests::names::flood_names;
+use fslockup_tests::{
+    names::flood_names,
+    times::{Part, spent},
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -84,7 +87,8 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
 fn flood(program: &Program, dir: &Path, count: u64, seed: u64) -> anyhow::Result<u32> {
     let dir = dir.to_str().context("a path of ours")?;
     let (count, seed) = (count.to_string(), seed.to_string());
-    program.run(&["flood", "--dir", dir, "--count", &count, "--seed", &seed])
+    let args = ["flood", "--dir", dir, "--count", &count, "--seed", &seed];
+    spent(Part::Floods, || program.run(&args))
 }
 
 /// Where there was no time to count all, the incident says so; the sum is right even then.

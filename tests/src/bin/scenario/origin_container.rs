@@ -1,4 +1,4 @@
-//! A producer and a watcher with their own view of the host: they are told as the host sees them.
+//! A producer and a watcher with their own view of the host: they are shown as the host sees them.
 
 use std::{
     fs,
@@ -11,14 +11,13 @@ use anyhow::Context as _;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::signal::Signal,
 };
 
 use crate::{
     checks::Checks,
-    detector::{Detector, nothing_lost},
+    detector::Detector,
     kernel,
-    producers::{OPTIONS, in_cgroup, incident_by, is_near, named, run},
+    producers::{in_cgroup, incident_by, is_near, named, run},
 };
 
 const CHILDREN_COUNT: u64 = 5_000;
@@ -26,39 +25,45 @@ const CHILDREN_COUNT: u64 = 5_000;
 /// Where the directory is inside.
 const INSIDE: &str = "/mnt/inside";
 
-pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+pub fn step(checks: &mut Checks, detector: &mut Detector) -> anyhow::Result<()> {
     let dir = kernel::new_dir("container")?;
     fs::create_dir_all(INSIDE)?;
     let id = "0123456789abcdef".repeat(4);
     let scope = format!("docker-{id}.scope");
-    let mut detector = Detector::start(&OPTIONS)?;
     let count = CHILDREN_COUNT.to_string();
     let (producer_pid, watcher_pid) = in_cgroup(&scope, || {
         let producer_pid = contained(&dir, &["flood", "--dir", INSIDE, "--count", &count])?;
         let watcher_pid = contained(&dir, &["watch", "--dir", INSIDE])?;
         Ok((producer_pid, watcher_pid))
     })?;
-    let incident = incident_by(&mut detector, watcher_pid)?;
-    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
-
+    let incident = incident_by(detector, watcher_pid)?;
     let walk = &incident["walk"];
-    checks.equal("path", walk["path"].as_str(), dir.to_str());
-    checks.equal("path is whole", walk["path_is_cut"].as_bool(), Some(false));
-    let producer = named(&incident, "workload")?;
-    is_near(checks, "made", &producer["created_count"], CHILDREN_COUNT);
+    checks.equal("container: path", walk["path"].as_str(), dir.to_str());
     checks.equal(
-        "the producer's pid on the host",
+        "container: path is whole",
+        walk["path_is_cut"].as_bool(),
+        Some(false),
+    );
+    let producer = named(&incident, "workload")?;
+    is_near(
+        checks,
+        "container: made",
+        &producer["created_count"],
+        CHILDREN_COUNT,
+    );
+    checks.equal(
+        "container: the producer's pid on the host",
         producer["pid"].as_u64(),
         Some(u64::from(producer_pid)),
     );
     let cgroup = format!("/system.slice/{scope}");
-    for (who, told) in [("walker", walk), ("producer", producer)] {
+    for (who, shown) in [("walker", walk), ("producer", producer)] {
         checks.equal(
-            format!("{who}: cgroup, unit, container"),
+            format!("container: {who}'s cgroup, unit, container"),
             (
-                told["cgroup"].as_str(),
-                told["unit"].as_str(),
-                told["container"].as_str(),
+                shown["cgroup"].as_str(),
+                shown["unit"].as_str(),
+                shown["container"].as_str(),
             ),
             (
                 Some(cgroup.as_str()),

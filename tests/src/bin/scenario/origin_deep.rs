@@ -2,13 +2,13 @@
 
 use std::{env::set_current_dir, fs, path::Path, process::Command};
 
-use nix::sys::signal::Signal;
+use fslockup_tests::times::{Part, spent};
 
 use crate::{
     checks::Checks,
-    detector::{Detector, nothing_lost},
+    detector::Detector,
     kernel,
-    producers::{OPTIONS, incident_of, is_near, named, run},
+    producers::{incident_of, is_near, named, run},
 };
 
 const LEVELS_COUNT: usize = 40;
@@ -16,28 +16,40 @@ const LEVELS_COUNT: usize = 40;
 const NAME_BYTES: usize = 200;
 const CHILDREN_COUNT: u64 = 5_000;
 
-pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
+pub fn step(checks: &mut Checks, detector: &mut Detector) -> anyhow::Result<()> {
     let top = kernel::new_dir("deep-path")?;
-    let mut detector = Detector::start(&OPTIONS)?;
-    let outcome = flooded(&top, &mut detector);
+    let outcome = flooded(&top, detector);
     set_current_dir("/")?;
     let incident = outcome?;
-    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
     let walk = &incident["walk"];
-    checks.equal("path is cut", walk["path_is_cut"].as_bool(), Some(true));
+    checks.equal(
+        "deep: path is cut",
+        walk["path_is_cut"].as_bool(),
+        Some(true),
+    );
     let end = format!("/{}", level());
     checks.that(
-        "its lower end is there",
+        "deep: its lower end is there",
         walk["path"]
             .as_str()
             .is_some_and(|path| path.starts_with("...") && path.ends_with(&end)),
         walk["path"].to_string(),
     );
-    is_near(checks, "children", &walk["children_count"], CHILDREN_COUNT);
+    is_near(
+        checks,
+        "deep: children",
+        &walk["children_count"],
+        CHILDREN_COUNT,
+    );
     let producer = named(&incident, "workload")?;
-    is_near(checks, "made", &producer["created_count"], CHILDREN_COUNT);
+    is_near(
+        checks,
+        "deep: made",
+        &producer["created_count"],
+        CHILDREN_COUNT,
+    );
     checks.equal(
-        "template",
+        "deep: template",
         producer["template"].as_str(),
         Some("null<16 hex>"),
     );
@@ -56,6 +68,7 @@ fn flooded(top: &Path, detector: &mut Detector) -> anyhow::Result<serde_json::Va
         set_current_dir(level())?;
     }
     let count = CHILDREN_COUNT.to_string();
-    run(Command::new("workload").args(["flood", "--dir", ".", "--count", &count]))?;
+    let args = ["flood", "--dir", ".", "--count", &count];
+    spent(Part::Floods, || run(Command::new("workload").args(args)))?;
     incident_of(detector, Path::new("."))
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use fslockup_tests::workload;
+use fslockup_tests::{
+    times::{Part, spent},
+    workload,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -18,6 +21,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
+    detector,
     kernel::{self, wait_until},
     producers::{OPTIONS, Program, in_cgroup, origin},
 };
@@ -63,25 +67,30 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     is_harmless(checks, "run, JSON", &json);
     told(checks, &json, prefixes.len())?;
 
-    let name = OsString::from(&dir);
+    // The one is there, the other is not.
+    let names = [
+        OsString::from(&dir),
+        OsString::from(dir.join(OsStr::from_bytes(b"not\x1b[2Jthere"))),
+    ];
     for format in ["text", "json"] {
-        let output = Command::new("fslockup")
-            .args(["census", "--format", format])
-            .arg(&name)
-            .output()?;
+        let mut command = Command::new("fslockup");
+        command.args(["census", "--format", format]).args(&names);
+        let output = detector::output(&mut command)?;
         checks.equal(
             format!("census, {format}: exit code"),
             output.status.code(),
-            Some(0),
+            Some(2),
+        );
+        is_harmless(
+            checks,
+            &format!("census of none, {format}, stderr"),
+            &output.stderr,
         );
         is_harmless(checks, &format!("census, {format}"), &output.stdout);
         if format == "json" {
             lines(checks, "census", &output.stdout);
         }
     }
-    let wrong = dir.join(OsStr::from_bytes(b"not\x1b[2Jthere"));
-    let output = Command::new("fslockup").arg("census").arg(wrong).output()?;
-    is_harmless(checks, "census of none, stderr", &output.stderr);
     Ok(())
 }
 
@@ -183,17 +192,17 @@ impl Run {
     /// Starts it and waits until it is attached.
     fn start(format: &str) -> anyhow::Result<Self> {
         let output = kernel::out_dir().join(format!("{format}.out"));
-        let child = Command::new("fslockup")
-            .args(["run", "--format", format])
-            .args(OPTIONS)
-            .stdout(File::create(&output)?)
-            .spawn()
-            .context("fslockup")?;
-        let run = Self { child, output };
-        wait_until("fslockup is attached", || {
-            Ok(fs::metadata(&run.output)?.len() > 0)
-        })?;
-        Ok(run)
+        let mut command = Command::new("fslockup");
+        command.args(["run", "--format", format]).args(OPTIONS);
+        command.stdout(File::create(&output)?);
+        spent(Part::Starts, || {
+            let child = command.spawn().context("fslockup")?;
+            let run = Self { child, output };
+            wait_until("fslockup is attached", || {
+                Ok(fs::metadata(&run.output)?.len() > 0)
+            })?;
+            Ok(run)
+        })
     }
 
     /// Ends it as soon as it has said something; what it said.
@@ -208,7 +217,7 @@ impl Run {
             Pid::from_raw(i32::try_from(self.child.id())?),
             Signal::SIGTERM,
         )?;
-        let status = self.child.wait()?;
+        let status = spent(Part::Stops, || self.child.wait())?;
         anyhow::ensure!(status.success(), "fslockup: {status}");
         Ok(fs::read(&self.output)?)
     }

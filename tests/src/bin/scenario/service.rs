@@ -48,8 +48,8 @@ const STARTED_WITH: [Capability; 6] = [
     Capability::CAP_SYS_ADMIN,
 ];
 
-/// Enough for some 20 ms under emulation.
-const CHILDREN_COUNT: u64 = 200_000;
+/// Enough for some 5 ms under emulation.
+const CHILDREN_COUNT: u64 = 60_000;
 
 /// Nobody, on every system.
 const USER: u32 = 65534;

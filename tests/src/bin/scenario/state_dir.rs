@@ -26,10 +26,9 @@ use crate::{
     detector::{self, Detector, nothing_lost},
     errors::one_line,
     kernel::{self, PATIENCE},
+    running,
 };
 
-/// Some 100 ms under emulation: long enough for somebody to be killed meanwhile.
-const CHILDREN_COUNT: u64 = 300_000;
 /// A busy host may let the walk end before the one who kills gets a CPU; then it is tried again.
 const KILLS_MAX: usize = 10;
 /// The budget of the detector, with all that `--state-dir` adds.
@@ -41,7 +40,7 @@ const TINY_CHILDREN_COUNT: u64 = 64;
 const TINY: [&str; 4] = ["--walk-threshold", "1us", "--incident-threshold", "1us"];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
+    let dir = kernel::flooded_dir(running::CHILDREN_COUNT)?;
     // On the file system of the walked directory, which is the harder place.
     let state = kernel::disk().join("state");
     orderly(checks, &dir, &state)?;

@@ -91,8 +91,7 @@ fn one_directory(checks: &mut Checks, kind: &str) -> anyhow::Result<()> {
     let kept = fs::metadata(dir.join("kept"))?.ino();
     fs::create_dir(dir.join("below"))?;
     look_up(&dir.join("below"), b"grandchild")?;
-    nix::unistd::sync();
-    fs::write("/proc/sys/vm/drop_caches", "2")?;
+    kernel::drop_caches()?;
     fs::metadata(dir.join("kept"))?;
     let ended = tracer.end(Signal::SIGINT)?;
 
@@ -203,6 +202,12 @@ fn one_name(checks: &mut Checks) -> anyhow::Result<()> {
     let ino = fs::metadata(&dir)?.ino();
     let options = ["--comm", "workload", "--negative", "--rate", NO_LIMIT];
     let tracer = Detector::trace(&options)?;
+    let programs = kernel::programs()?;
+    checks.that(
+        "trace attaches its own programs and no others",
+        programs.len() >= 5 && programs.iter().all(|name| is_of_trace(name)),
+        programs.join(" "),
+    );
     workload::flood(&dir, COUNT, 7)?;
     workload::files(&dir, 20)?;
     look_up(&dir, b"by somebody else")?;
@@ -259,27 +264,21 @@ fn capped(checks: &mut Checks) -> anyhow::Result<()> {
     nothing_left(checks, "rate")
 }
 
-/// Neither attaches the programs of the other.
+fn is_of_trace(program: &str) -> bool {
+    program.starts_with("trace_")
+}
+
+/// That it attaches no program of `run` is in [`one_name`].
 fn apart_from_run(checks: &mut Checks) -> anyhow::Result<()> {
-    let is_of_trace = |name: &String| name.starts_with("trace_");
     let detector = Detector::start(&[])?;
     let programs = kernel::programs()?;
     checks.that(
         "run attaches no program of trace",
-        !programs.is_empty() && !programs.iter().any(is_of_trace),
+        !programs.is_empty() && !programs.iter().any(|name| is_of_trace(name)),
         programs.join(" "),
     );
     detector.end(Signal::SIGINT)?;
-    nothing_left(checks, "run")?;
-    let tracer = Detector::trace(&[])?;
-    let programs = kernel::programs()?;
-    checks.that(
-        "trace attaches its own and no others",
-        programs.len() >= 5 && programs.iter().all(is_of_trace),
-        programs.join(" "),
-    );
-    tracer.end(Signal::SIGINT)?;
-    nothing_left(checks, "both")
+    nothing_left(checks, "run")
 }
 
 fn ends(checks: &mut Checks) -> anyhow::Result<()> {
@@ -292,11 +291,9 @@ fn ends(checks: &mut Checks) -> anyhow::Result<()> {
         last.contains(r#""type":"summary""#),
         last,
     );
-    let output = Command::new("fslockup")
-        .args(["trace", "--duration", "1s"])
-        .uid(65_534)
-        .gid(65_534)
-        .output()?;
+    let mut command = Command::new("fslockup");
+    command.args(["trace", "--duration", "1s"]);
+    let output = detector::output(command.uid(65_534).gid(65_534))?;
     one_line(
         checks,
         "trace as nobody",

@@ -9,14 +9,11 @@ use crate::{
     detector::{Detector, Ended, nothing_lost},
     incident, kernel,
     kill::nothing_left,
-    two_walks::OPTIONS,
+    two_walks::{CHILDREN_COUNT, OPTIONS},
 };
 
-const CHILDREN_COUNT: u64 = 60_000;
-
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::new_dir("two-instances")?;
-    workload::flood(&dir, CHILDREN_COUNT, 21)?;
+    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
     let mut detectors = [Detector::start(OPTIONS)?, Detector::start(OPTIONS)?];
     let programs = kernel::programs()?;
     // The kernel cuts names: an entry and an exit can look alike.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Long enough, some 5 ms under emulation, for both to run at once.
-const CHILDREN_COUNT: u64 = 60_000;
+pub const CHILDREN_COUNT: u64 = 60_000;
 
 /// A busy host can run the two one after the other; then they are watched again.
 const ROUNDS_MAX: usize = 20;
@@ -30,7 +30,20 @@ pub const OPTIONS: &[&str] = &[
 ];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let sides = [Side::prepare("one", 0, 2)?, Side::prepare("two", 1, 3)?];
+    let other = kernel::new_dir("two-walks")?;
+    workload::flood(&other, CHILDREN_COUNT, 7)?;
+    let sides = [
+        Side {
+            dir: kernel::flooded_dir(CHILDREN_COUNT)?,
+            watch_cpu: 0,
+            lookup_cpu: 2,
+        },
+        Side {
+            dir: other,
+            watch_cpu: 1,
+            lookup_cpu: 3,
+        },
+    ];
     let mut detector = Detector::start(OPTIONS)?;
     let lookers = [sides[0].look_up()?, sides[1].look_up()?];
     let mut rounds: Vec<[TimedCall; 2]> = Vec::new();
@@ -78,16 +91,6 @@ struct Side {
 }
 
 impl Side {
-    fn prepare(name: &str, watch_cpu: usize, lookup_cpu: usize) -> anyhow::Result<Self> {
-        let dir = kernel::new_dir(&format!("two-walks-{name}"))?;
-        workload::flood(&dir, CHILDREN_COUNT, 7)?;
-        Ok(Self {
-            dir,
-            watch_cpu,
-            lookup_cpu,
-        })
-    }
-
     fn path(&self) -> anyhow::Result<&str> {
         self.dir.to_str().context("a path of ours")
     }
