@@ -161,7 +161,7 @@ fn boot_once(
         spec: &spec,
         accelerator: chosen.accelerator,
         content: &content,
-        job: job(scenarios),
+        job: job(slot, scenarios),
         console: directory.join("console.log"),
         boot_limit: None,
     };
@@ -273,13 +273,14 @@ fn settle(
     done_count
 }
 
-fn job(scenarios: &[Scenario]) -> Job {
+fn job(slot: &KernelSlot, scenarios: &[Scenario]) -> Job {
     let commands = scenarios.iter().map(|scenario| GuestCommand {
         scenario: scenario.name.clone(),
         argv: scenario.argv(),
         time_limit_ms: scenario.time_limit_s * 1000,
     });
     Job {
+        kernel_name: slot.listed_name().map(str::to_owned),
         commands: commands.collect(),
         ..Job::default()
     }

@@ -243,12 +243,3 @@ pub fn check() -> anyhow::Result<Value> {
     serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
-
-/// One of the kernel's exposures in it: yes or no, everything else is an error.
-pub fn exposure(check: &Value, which: &str) -> anyhow::Result<bool> {
-    match check["exposure"][which].as_str() {
-        Some("yes") => Ok(true),
-        Some("no") => Ok(false),
-        _ => anyhow::bail!("check can't tell {which}: {}", check["exposure"]),
-    }
-}

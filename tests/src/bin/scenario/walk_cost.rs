@@ -13,7 +13,9 @@ use anyhow::Context as _;
 use fslockup_tests::{TimedCall, workload};
 use serde_json::{Value, json};
 
-use crate::{checks::Checks, cost::INSTRUCTION_NS, kernel, negative_flood::precise, worse};
+use crate::{
+    checks::Checks, cost::INSTRUCTION_NS, exposure, kernel, negative_flood::precise, worse,
+};
 
 /// Children of the directory, one size after the other: names are added, never taken away.
 const SIZES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
@@ -27,6 +29,9 @@ const CHILD: &str = "0";
 /// How far the cost of a child may be from one half of the sizes to the other: a walk looks at each once.
 const BEND_MAX: f64 = 0.25;
 
+/// What costs more than this share of a watch walks too. Measured: 1.00 where it does, less than 0.002 elsewhere.
+const WALKS_SHARE_MIN: f64 = 0.05;
+
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let slow = worse::slow_walk()?;
     let negative = kernel::new_dir("walk-cost")?;
@@ -39,12 +44,15 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     kernel::ramfs(ramfs)?;
     let (positive, other) = (ramfs.join("files"), ramfs.join("other"));
     fs::create_dir(&other)?;
-    let positive = curves("positive", &positive, &other, |done_count, count| {
-        workload::more_files(&positive, done_count, count).map(drop)
+    let files = positive;
+    let positive = curves("positive", &files, &other, |done_count, count| {
+        workload::more_files(&files, done_count, count).map(drop)
     })?;
+    entries_only(checks, &files, &positive[0])?;
     drop(slow);
     for [watch, removal] in [&negative, &positive] {
         is_a_line(checks, watch)?;
+        exposure_agrees(checks, watch, removal)?;
         let children = watch.children;
         for curve in [watch, removal] {
             let name = format!("{}_{children}_instructions_per_child", curve.action);
@@ -124,6 +132,48 @@ fn curves(
         removal.points.push((size, removals));
     }
     Ok([watch, removal])
+}
+
+/// The removal costs something for each child where the kernel walks on removal, and nowhere else.
+fn exposure_agrees(checks: &mut Checks, watch: &Curve, removal: &Curve) -> anyhow::Result<()> {
+    let sizes = 0..SIZES.len();
+    let share = removal.per_child(sizes.clone())? / watch.per_child(sizes)?;
+    let children = watch.children;
+    checks.figure(format!("removal_{children}_to_watch"), share);
+    // On a kernel that is not in the list the figure is all there is to say.
+    if let Some((exposure, source)) = exposure::listed() {
+        checks.that(
+            format!(
+                "a removal walks over {children} children as the kernel's source has it ({source})"
+            ),
+            (share > WALKS_SHARE_MIN) == exposure.removal,
+            format!("{share:.4} of a watch's instructions for each child"),
+        );
+    }
+    Ok(())
+}
+
+/// A watch for entries made or removed alone costs what a watch costs where the kernel walks for every watch.
+fn entries_only(checks: &mut Checks, dir: &Path, watch: &Curve) -> anyhow::Result<()> {
+    let mut repeats = Vec::new();
+    for _ in 0..REPEATS_COUNT {
+        repeats.push(instructions(
+            &workload::watch(dir, &["--entries-only"])?,
+            "watch",
+        )?);
+    }
+    let shortest = |repeats: &[u64]| repeats.iter().copied().min().map(precise).context("none");
+    let (_, largest) = watch.points.last().context("points")?;
+    let share = shortest(&repeats)? / shortest(largest)?;
+    checks.figure("entries_only_to_watch", share);
+    if let Some((exposure, source)) = exposure::listed() {
+        checks.that(
+            format!("a watch for entries alone walks as the kernel's source has it ({source})"),
+            (share > WALKS_SHARE_MIN) == exposure.every_watch,
+            format!("{share:.4} of a watch's instructions"),
+        );
+    }
+    Ok(())
 }
 
 fn instructions(calls: &[TimedCall], step: &str) -> anyhow::Result<u64> {
