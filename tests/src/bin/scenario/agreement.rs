@@ -1,7 +1,9 @@
 //! What the kernel's own tracers see of the same walks and waits.
 
+use std::ops::RangeInclusive;
+
 use anyhow::Context as _;
-use fslockup_tests::{Span, workload};
+use fslockup_tests::workload;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -9,10 +11,15 @@ use crate::{
     checks::Checks,
     contention::{self, FILES_COUNT},
     detector::{self, Detector, nothing_lost},
+    incident::Waiter,
     kernel,
     negative_flood::LARGE_COUNT,
     tracefs::Tracefs,
 };
+
+/// A walk's time is taken when all of its directory is read, so that the reading is no part of it; the tracer's
+/// time is taken before. Measured on 6.1 and 7.3: 19.0 to 19.7 us.
+const TRACED_MORE_NS: RangeInclusive<u64> = 0..=40_000;
 
 /// The function-graph tracer times the walker.
 pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
@@ -36,14 +43,23 @@ pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
     checks.equal("walks seen by both", traced.len(), walks.len());
     checks.equal("walks", walks.len(), 3);
     for (walk_ns, traced_ns) in walks.iter().zip(&traced) {
+        let more_ns = traced_ns.checked_sub(*walk_ns);
         checks.that(
-            "the function-graph tracer agrees within 5 %",
-            walk_ns.abs_diff(*traced_ns) <= traced_ns / 20,
+            "the function-graph tracer agrees: it sees `fslockup`'s own programs too",
+            more_ns.is_some_and(|more_ns| TRACED_MORE_NS.contains(&more_ns)),
             format!("fslockup {walk_ns} ns, tracer {traced_ns} ns"),
         );
     }
     Ok(())
 }
+
+/// The threshold in [`contention::OPTIONS`].
+const WAIT_THRESHOLD_NS: u64 = 100_000;
+
+/// The tracer's probes sit around `fslockup`'s own, so that its waits are longer by what those take, the record of
+/// the wait with its stack among it, and by the microsecond that it counts in. Measured: up to 70 us for all waits
+/// of a walk together.
+const WAIT_MORE_NS_MAX: u64 = 50_000;
 
 /// Probe events of ftrace at the entry and exit of the slowpath, which know the lock.
 pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
@@ -57,20 +73,40 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
     for incident in &seen.incidents {
         let walk = incident.walk.span();
         let lock = incident.walk.d_lock_addr.as_deref().context("d_lock")?;
-        let is_of_this_walk =
-            |(_, of, span): &&(u32, String, Span)| of == lock && span.overlaps(&walk);
-        // Shorter ones left no record by design.
-        let traced_ns: u64 = traced
+        let of_this_walk: Vec<_> = traced
             .iter()
-            .filter(is_of_this_walk)
-            .map(|(_, _, span)| span.length_ns())
-            .filter(|wait_ns| *wait_ns >= 100_000)
-            .sum();
+            .filter(|(_, of, span)| of == lock && span.overlaps(&walk))
+            .collect();
+        for waiter in &incident.waiters {
+            // Both are in nanoseconds of one clock, the tracer's cut to microseconds.
+            let more_ns = of_this_walk
+                .iter()
+                .filter(|(tid, _, span)| *tid == waiter.tid && span.overlaps(&waiter.span()))
+                .map(|(_, _, span)| (span.length_ns() + 1_000).checked_sub(waiter.wait_ns))
+                .collect::<Vec<_>>();
+            checks.that(
+                "the tracer sees each wait, and no shorter than it is",
+                matches!(more_ns[..], [Some(more_ns)] if more_ns <= WAIT_MORE_NS_MAX),
+                format!("{} ns, more by {more_ns:?} ns", waiter.wait_ns),
+            );
+        }
+        // Shorter ones left no record by design.
+        let long = of_this_walk
+            .iter()
+            .filter(|(_, _, span)| span.length_ns() >= WAIT_THRESHOLD_NS + WAIT_MORE_NS_MAX);
+        for (tid, _, span) in long {
+            let is_it = |waiter: &&Waiter| waiter.tid == *tid && waiter.span().overlaps(span);
+            checks.equal(
+                "each wait that the tracer sees is there once",
+                incident.waiters.iter().filter(is_it).count(),
+                1,
+            );
+        }
         let own_ns: u64 = incident.waiters.iter().map(|waiter| waiter.wait_ns).sum();
         checks.that(
-            "the lock's total wait agrees with the tracer's within 20 %",
-            traced_ns > 0 && own_ns.abs_diff(traced_ns) <= traced_ns / 5,
-            format!("fslockup {own_ns} ns, tracer {traced_ns} ns"),
+            "somebody waited",
+            own_ns > 0,
+            format!("{} waits, {own_ns} ns", incident.waiters.len()),
         );
         checks.equal(
             "total wait of the impact",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fslockup_tests::{Account, TimedCall, background::Background, workload};
+use fslockup_tests::{Account, background::Background, workload};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
     incident, kernel,
+    quiet::was_long_for_its_caller,
 };
 
 /// Later than this is late.
@@ -73,7 +74,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         .iter()
         // The system call itself can be slow: its task waits for its turn like all others.
         .filter(|line| line["type"] != "summary" && line["type"] != "syscall")
-        .filter(|line| !is_long(line) && !was_long_for_its_caller(line, &short))
+        .filter(|line| !is_long(line) && !was_long_for_its_caller(line, &short, THRESHOLD_NS))
         .collect();
     checks.that("nothing is reported", said.is_empty(), format!("{said:?}"));
     let incidents = ended.incidents()?;
@@ -99,10 +100,4 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let summary = ended.summary().context("no summary")?;
     checks.equal("walks", summary["walks_count"].as_u64(), Some(3));
     Ok(())
-}
-
-/// A host can take the CPU away in the middle of the shortest walk: then it is long, and rightly reported.
-fn was_long_for_its_caller(line: &Value, calls: &[TimedCall]) -> bool {
-    let mut calls = calls.iter();
-    calls.any(|call| line["walk"]["tid"] == call.pid && call.call_ns() >= THRESHOLD_NS)
 }

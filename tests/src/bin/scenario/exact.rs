@@ -9,7 +9,7 @@ use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
     incident, kernel,
-    negative_flood::LARGE_COUNT,
+    negative_flood::{LARGE_COUNT, precise},
     truth::Truth,
 };
 
@@ -17,6 +17,12 @@ const WATCHES_COUNT: usize = 3;
 
 /// A child's own lock is held for much less, the walk's for much longer.
 const HOLD_THRESHOLD_NS: u64 = 100_000;
+
+/// A derived hold is never shorter, and longer by 1 % at most: it lasts from the walk's entry to its exit, so the
+/// way to the lock and back and what the exact probes themselves take there are in it. Of a hold of 1 ms that is
+/// 1.6 us of `i_lock`, the outer one, and 2.9 us of `d_lock`, which comes behind one more exact probe on either
+/// side (6.1, 7.3).
+const MORE_DIVISOR: u64 = 100;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::flooded_dir(LARGE_COUNT)?;
@@ -51,9 +57,14 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             checks.equal(format!("exact holds of {lock}"), own.len(), 1);
             let Some(hold) = own.first() else { continue };
             let exact_ns = hold.end_ns - hold.start_ns;
+            let more_ns = derived.hold_ns.checked_sub(exact_ns);
+            checks.figure(
+                format!("derived_{lock}_more_ns"),
+                precise(more_ns.unwrap_or(0)),
+            );
             checks.that(
                 format!("the derived hold of {lock} is right"),
-                derived.hold_ns.abs_diff(exact_ns) <= (exact_ns / 50).max(50_000),
+                more_ns.is_some_and(|more_ns| more_ns <= exact_ns / MORE_DIVISOR),
                 format!("derived {} ns, exact {exact_ns} ns", derived.hold_ns),
             );
         }

@@ -29,18 +29,29 @@ pub fn no_watch(checks: &mut Checks) -> anyhow::Result<()> {
 /// Names that make a walk of 5 ms under emulation.
 const OVER_THRESHOLD_COUNT: u64 = 60_000;
 
+/// The threshold that is given to the detector.
+const WALK_THRESHOLD_NS: u64 = 2_000_000;
+
+/// A host can take the CPU away in the middle of the shortest walk (seen once in two runs over 1 ms, four vCPUs on
+/// two busy cores): then it is long by its caller's own clock, and rightly reported.
+pub fn was_long_for_its_caller(line: &Value, calls: &[TimedCall], threshold_ns: u64) -> bool {
+    let mut calls = calls.iter();
+    calls.any(|call| line["walk"]["tid"] == call.pid && call.call_ns() >= threshold_ns)
+}
+
 /// A directory of ten is walked, in no time.
 pub fn small_directory(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::new_dir("small")?;
     workload::flood(&dir, 10, 3)?;
-    let detector = Detector::start(&["--walk-threshold", "1ms"])?;
-    workload::watch(&dir, &[])?;
+    let detector = Detector::start(&["--walk-threshold", "2ms"])?;
+    let small = [watched(&dir)?];
     workload::flood(&dir, OVER_THRESHOLD_COUNT, 4)?;
     let control = watched(&dir)?;
-    let ended = detector.end(Signal::SIGTERM)?;
-    only(checks, &ended, &dir, &[control])?;
+    let mut ended = detector.end(Signal::SIGTERM)?;
     walks_count(checks, &ended, 2);
-    Ok(())
+    let is_host = |line: &Value| was_long_for_its_caller(line, &small, WALK_THRESHOLD_NS);
+    ended.lines.retain(|line| !is_host(line));
+    only(checks, &ended, &dir, &[control])
 }
 
 /// A watch for entries made or removed alone needs no flag on the children: only kernels that walk
