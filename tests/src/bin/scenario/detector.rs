@@ -228,9 +228,11 @@ pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
 /// Records that came out of the ring buffer, but for those of producers.
 fn records_count(summary: &Value) -> u64 {
     let fates = summary["records"].as_object().into_iter().flatten();
-    let counts = fates.filter_map(|(_, fates)| fates.as_object());
-    let counted: u64 = counts
-        .flat_map(|counts| counts.values().filter_map(Value::as_u64))
+    let counted: u64 = fates
+        .flat_map(|(_, fates)| {
+            ["used_count", "below_threshold_count", "unrelated_count"].map(|fate| &fates[fate])
+        })
+        .filter_map(Value::as_u64)
         .sum();
     counted + summary["walks_reported_count"].as_u64().unwrap_or(0)
 }
