@@ -1,7 +1,7 @@
 //! The holds that `fslockup` derives, against probes on the lock functions themselves.
 
 use anyhow::Context as _;
-use fslockup_tests::workload;
+use fslockup_tests::{Span, workload};
 use fslockup_tests_ebpf::HOLDS_KEPT;
 use nix::sys::signal::Signal;
 
@@ -46,6 +46,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     checks.equal("incidents", incidents.len(), WATCHES_COUNT);
     for call in &calls {
         let incident = incident::of_call(checks, &incidents, call)?;
+        let mut spans = Vec::new();
         for lock in ["i_lock", "d_lock"] {
             let derived = incident.hold_of_walker(lock).context(lock)?;
             let addr = derived.lock_addr.as_deref().context("no address")?;
@@ -56,6 +57,10 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
                 .collect();
             checks.equal(format!("exact holds of {lock}"), own.len(), 1);
             let Some(hold) = own.first() else { continue };
+            spans.push(Span {
+                start_ns: hold.start_ns,
+                end_ns: hold.end_ns,
+            });
             let exact_ns = hold.end_ns - hold.start_ns;
             let more_ns = derived.hold_ns.checked_sub(exact_ns);
             checks.figure(
@@ -68,6 +73,12 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
                 format!("derived {} ns, exact {exact_ns} ns", derived.hold_ns),
             );
         }
+        // Which address is whose: the walker takes `i_lock` first and gives it back last.
+        checks.that(
+            "i_lock is the outer one",
+            matches!(spans[..], [i_lock, d_lock] if i_lock.contains(&d_lock)),
+            format!("{spans:?}"),
+        );
     }
     Ok(())
 }

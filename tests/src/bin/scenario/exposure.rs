@@ -183,12 +183,13 @@ mod tests {
 
     #[test]
     fn the_shortest_call_decides_whether_a_step_walks() {
-        let call = |step: &str, length_ns| TimedCall {
+        let call = |step: &str, length_ns: u64| TimedCall {
             step: step.to_owned(),
             syscall: String::new(),
             start_ns: 1,
             end_ns: 1 + length_ns,
             pid: 1,
+            tid: 1,
             ino: 1,
             dev: String::new(),
             mask: None,

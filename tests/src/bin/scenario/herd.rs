@@ -108,12 +108,15 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The calls of one watch that came and went.
+type Round = Vec<TimedCall>;
+
 /// Watches come and go while threads touch files; what the threads and the detector say, and how often.
 fn provoke(
     checks: &mut Checks,
     dir: &Path,
     has_herd: bool,
-) -> anyhow::Result<(Vec<Account>, Vec<Incident>, Vec<Vec<TimedCall>>)> {
+) -> anyhow::Result<(Vec<Account>, Vec<Incident>, Vec<Round>)> {
     let mut detector = Detector::start(OPTIONS)?;
     exposure::is_right(checks, &detector.facts)?;
     let path = dir.to_str().context("a path of ours")?;
@@ -158,7 +161,7 @@ fn provoke(
 fn threads_went_on(
     checks: &mut Checks,
     accounts: &[Account],
-    rounds: &[Vec<TimedCall>],
+    rounds: &[Round],
 ) -> anyhow::Result<()> {
     let of_step = |name: &str| -> Vec<&TimedCall> {
         let calls = rounds.iter().flatten();

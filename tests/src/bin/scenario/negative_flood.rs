@@ -98,7 +98,7 @@ fn walk_of(
     );
     let mut calls = Vec::new();
     for _ in 0..WATCHES_COUNT {
-        calls.extend(workload::watch(&dir, &[])?);
+        calls.extend(workload::watch(&dir, &["--in-thread"])?);
     }
     let ended = detector.end(Signal::SIGTERM)?;
     nothing_lost(checks, &ended);
@@ -148,7 +148,12 @@ fn right_walk(
     };
     let walk = &found["walk"];
     checks.equal("pid", walk["pid"].as_u64(), Some(u64::from(call.pid)));
-    checks.equal("tid", walk["tid"].as_u64(), Some(u64::from(call.pid)));
+    checks.equal("tid", walk["tid"].as_u64(), Some(u64::from(call.tid)));
+    checks.that(
+        "process and thread are told apart",
+        call.pid != call.tid,
+        format!("{call:?}"),
+    );
     checks.equal("comm", walk["comm"].as_str(), Some("workload"));
     checks.equal("path", walk["path"].as_str(), dir.to_str());
     checks.equal("path is whole", walk["path_is_cut"].as_bool(), Some(false));

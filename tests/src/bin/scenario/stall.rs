@@ -149,6 +149,16 @@ fn each_is_a_delay(
             format!("{:?}", incident.stalls),
         );
     }
+    for sleeper in sleepers {
+        let of_it = incident.stalls.iter();
+        let reported_count = of_it.filter(|stall| stall.tid == sleeper.tid).count();
+        let own = overlapping(sleeper, &walk);
+        checks.that(
+            "no delay is reported twice",
+            reported_count <= own.len(),
+            format!("{reported_count} of {own:?}"),
+        );
+    }
     for stall in &incident.stalls {
         let Some(sleeper) = sleepers.iter().find(|sleeper| sleeper.tid == stall.tid) else {
             continue;

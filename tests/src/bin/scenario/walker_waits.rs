@@ -59,13 +59,14 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let incidents = ended.incidents()?;
     let seeker = seekers.first().context("the seeker's account")?;
     let seek_ns = undisturbed_ns(seeker, &incidents)?;
-    let mut waited_count = 0;
+    let mut waited_count = 0_u32;
     for call in &calls {
         let incident = incident::first_of_call(checks, &incidents, call)?;
         if hold_begins_behind_the_wait(checks, incident, seeker, seek_ns)? {
             waited_count += 1;
         }
     }
+    checks.figure("walkers_that_waited", f64::from(waited_count));
     // Not always: a seek gives the lock away for a moment when another task wants its CPU.
     checks.that(
         "walkers waited until a seek was through",
