@@ -53,13 +53,19 @@ pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The tracer cuts times to it.
+const MICROSECOND_NS: u64 = 1_000;
+
 /// The threshold in [`contention::OPTIONS`].
 const WAIT_THRESHOLD_NS: u64 = 100_000;
 
 /// The tracer's probes sit around `fslockup`'s own, so that its waits are longer by what those take, the record of
-/// the wait with its stack among it, and by the microsecond that it counts in. Measured: up to 70 us for all waits
-/// of a walk together.
-const WAIT_MORE_NS_MAX: u64 = 50_000;
+/// the wait with its stack among it: 14 to 22 us each (5.10.223, 5.10). Where the emulator gives the other four CPUs
+/// their turns just there, it is 0.1 ms more for each.
+const WAIT_MORE_NS_MAX: u64 = 500_000;
+
+/// That is not so in most: of all waits of a walk the tracer has 0.5 to 0.7 % more.
+const TOTAL_MORE_DIVISOR: u64 = 20;
 
 /// Probe events of ftrace at the entry and exit of the slowpath, which know the lock.
 pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
@@ -77,17 +83,20 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
             .iter()
             .filter(|(_, of, span)| of == lock && span.overlaps(&walk))
             .collect();
+        let mut total_ns = 0;
         for waiter in &incident.waiters {
             // Both are in nanoseconds of one clock, the tracer's cut to microseconds.
-            let more_ns = of_this_walk
+            let lengths_ns: Vec<_> = of_this_walk
                 .iter()
                 .filter(|(tid, _, span)| *tid == waiter.tid && span.overlaps(&waiter.span()))
-                .map(|(_, _, span)| (span.length_ns() + 1_000).checked_sub(waiter.wait_ns))
-                .collect::<Vec<_>>();
+                .map(|(_, _, span)| span.length_ns() + MICROSECOND_NS)
+                .collect();
+            total_ns += lengths_ns.iter().sum::<u64>();
+            let at_most_ns = waiter.wait_ns + WAIT_MORE_NS_MAX;
             checks.that(
                 "the tracer sees each wait, and no shorter than it is",
-                matches!(more_ns[..], [Some(more_ns)] if more_ns <= WAIT_MORE_NS_MAX),
-                format!("{} ns, more by {more_ns:?} ns", waiter.wait_ns),
+                matches!(lengths_ns[..], [ns] if (waiter.wait_ns..=at_most_ns).contains(&ns)),
+                format!("fslockup {} ns, tracer {lengths_ns:?} ns", waiter.wait_ns),
             );
         }
         // Shorter ones left no record by design.
@@ -104,9 +113,9 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
         }
         let own_ns: u64 = incident.waiters.iter().map(|waiter| waiter.wait_ns).sum();
         checks.that(
-            "somebody waited",
-            own_ns > 0,
-            format!("{} waits, {own_ns} ns", incident.waiters.len()),
+            "the tracer's total is no less, and 5 % more at most",
+            own_ns > 0 && (own_ns..=own_ns + own_ns / TOTAL_MORE_DIVISOR).contains(&total_ns),
+            format!("fslockup {own_ns} ns, tracer {total_ns} ns"),
         );
         checks.equal(
             "total wait of the impact",
