@@ -282,6 +282,18 @@ fn qemu_dies_with_a_killed_harness() {
     support::wait_until(SECOND * 10, || !support::is_alive(qemu));
 }
 
+/// Scenarios look up by it what they know of their kernel; without it they would take what they measure for true.
+#[cfg_attr(feature = "vmtest", test)]
+fn a_scenario_has_its_kernels_name() {
+    let manifest = format!(
+        "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"named\"\nsummary = \"s\"\n\
+         command = [\"sh\", \"-c\", \"test $VMTEST_KERNEL = {}\"]\ntime_limit_s = 30\n",
+        kernel()
+    );
+    let (output, _out) = run(&manifest, &["--kernel", &kernel()]);
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[cfg_attr(feature = "vmtest", test)]
 fn a_death_costs_only_the_scenario_it_happened_in() {
     let scenario = |name: &str, script: &str| {
