@@ -10,7 +10,7 @@ use crate::{
     detector::{Detector, nothing_lost},
     incident, kernel,
     negative_flood::{LARGE_COUNT, precise},
-    truth::Truth,
+    truth::{Truth, is_rt},
 };
 
 const WATCHES_COUNT: usize = 3;
@@ -44,6 +44,10 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     );
     let incidents = ended.incidents()?;
     checks.equal("incidents", incidents.len(), WATCHES_COUNT);
+    let mut compared_count = 0;
+    // Under PREEMPT_RT the exact probe itself is preempted now and then, and the kernel runs no program on a CPU on
+    // which it has begun already: an unlock is missed, and the next one, behind the system call, taken for it.
+    let mut missed_count = 0_u32;
     for call in &calls {
         let incident = incident::of_call(checks, &incidents, call)?;
         let mut spans = Vec::new();
@@ -57,10 +61,15 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
                 .collect();
             checks.equal(format!("exact holds of {lock}"), own.len(), 1);
             let Some(hold) = own.first() else { continue };
-            spans.push(Span {
+            let span = Span {
                 start_ns: hold.start_ns,
                 end_ns: hold.end_ns,
-            });
+            };
+            if span.end_ns > call.end_ns && is_rt()? {
+                missed_count += 1;
+                continue;
+            }
+            spans.push(span);
             let exact_ns = hold.end_ns - hold.start_ns;
             let more_ns = derived.hold_ns.checked_sub(exact_ns);
             checks.figure(
@@ -74,11 +83,20 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             );
         }
         // Which address is whose: the walker takes `i_lock` first and gives it back last.
-        checks.that(
-            "i_lock is the outer one",
-            matches!(spans[..], [i_lock, d_lock] if i_lock.contains(&d_lock)),
-            format!("{spans:?}"),
-        );
+        if let [i_lock, d_lock] = spans[..] {
+            checks.that(
+                "i_lock is the outer one",
+                i_lock.contains(&d_lock),
+                format!("{spans:?}"),
+            );
+            compared_count += 1;
+        }
     }
+    checks.figure("exact_unlocks_missed", f64::from(missed_count));
+    checks.that(
+        "most walks were compared, both locks of each",
+        compared_count * 2 > calls.len(),
+        format!("{compared_count} of {} walks", calls.len()),
+    );
     Ok(())
 }
