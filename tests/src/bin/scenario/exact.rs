@@ -13,7 +13,7 @@ use crate::{
     truth::{Truth, is_rt},
 };
 
-const WATCHES_COUNT: usize = 3;
+const WATCHES_COUNT: usize = 7;
 
 /// A child's own lock is held for much less, the walk's for much longer.
 const HOLD_THRESHOLD_NS: u64 = 100_000;
@@ -45,8 +45,9 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let incidents = ended.incidents()?;
     checks.equal("incidents", incidents.len(), WATCHES_COUNT);
     let mut compared_count = 0;
-    // Under PREEMPT_RT the exact probe itself is preempted now and then, and the kernel runs no program on a CPU on
-    // which it has begun already: an unlock is missed, and the next one, behind the system call, taken for it.
+    // Under PREEMPT_RT a task can be preempted inside an exact probe, and until it goes on the kernel runs that program
+    // for nobody else on its CPU. A walk's unlocks are missed then: its holds last until the next walk's, which has
+    // none of its own (6.12-rt, one walk of nine).
     let mut missed_count = 0_u32;
     for call in &calls {
         let incident = incident::of_call(checks, &incidents, call)?;
@@ -59,6 +60,10 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
                 .filter(|hold| hold.tid == u64::from(call.pid))
                 .filter(|hold| format!("{:#018x}", hold.lock_addr) == addr)
                 .collect();
+            if own.is_empty() && is_rt()? {
+                missed_count += 1;
+                continue;
+            }
             checks.equal(format!("exact holds of {lock}"), own.len(), 1);
             let Some(hold) = own.first() else { continue };
             let span = Span {
