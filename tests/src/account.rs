@@ -16,6 +16,8 @@ pub struct TimedCall {
     pub end_ns: u64,
     /// Process id.
     pub pid: u32,
+    /// Thread id; the same as the process id but where it was asked for another thread.
+    pub tid: u32,
     /// Inode number of the directory, by stat(2).
     pub ino: u64,
     /// Device of the directory, by stat(2), as `major:minor`.

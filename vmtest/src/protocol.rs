@@ -35,6 +35,8 @@ pub struct Job {
     pub has_own_init: bool,
     /// How the guest's time passes: what may be asserted depends on it.
     pub mode: String,
+    /// The kernel's name in the list; none for one that was given as a file.
+    pub kernel_name: Option<String>,
     /// Commands to run one after another.
     pub commands: Vec<GuestCommand>,
     /// Files of commands that passed and the kernel's log are sent too.

@@ -318,6 +318,19 @@ fn qemu_dies_with_a_killed_harness() {
     running.wait(SECOND * 20);
 }
 
+/// Scenarios look up by it what they know of their kernel; without it they would take what they measure for true.
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
+fn a_scenario_has_its_kernels_name() {
+    let manifest = format!(
+        "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"named\"\nsummary = \"s\"\n\
+         command = [\"sh\", \"-c\", \"test $VMTEST_KERNEL = {}\"]\ntime_limit_s = 30\n",
+        kernel()
+    );
+    let (output, _out) = run(&manifest, &["--kernel", &kernel()]);
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Each in a guest of its own: what they provoke is the kernel's, at boot or later.
 #[cfg_attr(feature = "vmtest", test)]
 fn what_no_repetition_excuses_is_final_and_what_is_missing_is_named() {

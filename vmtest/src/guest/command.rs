@@ -111,6 +111,9 @@ fn start(
     } else if job.disk_fs.is_some() {
         process.env("VMTEST_DISK", DISK_PATH);
     }
+    if let Some(name) = &job.kernel_name {
+        process.env("VMTEST_KERNEL", name);
+    }
     let mut child = with_child_signal(&mut process).spawn()?;
     let stdout = child.stdout.take().expect("asked for a pipe");
     let stderr = child.stderr.take().expect("asked for a pipe");

@@ -176,7 +176,7 @@ fn boot_once(
         content: &content,
         job: Job {
             keeps_all: runner.keeps_files,
-            ..job(scenarios)
+            ..job(slot, scenarios)
         },
         console: directory.join("console.log"),
         boot_limit: None,
@@ -275,13 +275,14 @@ fn settle(
     scenarios.len()
 }
 
-fn job(scenarios: &[Scenario]) -> Job {
+fn job(slot: &KernelSlot, scenarios: &[Scenario]) -> Job {
     let commands = scenarios.iter().map(|scenario| GuestCommand {
         scenario: scenario.name.clone(),
         argv: scenario.argv(),
         time_limit_ms: scenario.time_limit_s * 1000,
     });
     Job {
+        kernel_name: slot.listed_name().map(str::to_owned),
         commands: commands.collect(),
         ..Job::default()
     }

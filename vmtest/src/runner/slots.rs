@@ -57,6 +57,13 @@ impl<'a> KernelSlot<'a> {
         &self.planned.label
     }
 
+    /// Its name in the list; none for one that was given as a file.
+    #[must_use]
+    pub fn listed_name(&self) -> Option<&str> {
+        let entry = self.kernels.get(&self.planned.name).ok()?;
+        Some(&entry.name)
+    }
+
     /// The kernel; a second caller waits for the first one's download.
     ///
     /// # Errors

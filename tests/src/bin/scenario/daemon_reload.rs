@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     detector::{self, Detector, nothing_lost},
-    kernel,
+    exposure, kernel,
     negative_flood::precise,
     producers::{is_near, named},
     systemd::{call, wait_until_started},
@@ -104,7 +104,7 @@ fn without_attrib(checks: &mut Checks, version_min: u32) -> anyhow::Result<()> {
         walking.masks.push(events(mask)?.bits());
     }
     story.wait_for_incident_with("IN_CLOSE_WRITE")?;
-    let walks_always = detector::exposure(&story.detector.facts, "walk_on_every_watch")?;
+    let walks_always = exposure::of_this_kernel()?.every_watch;
     let lines = story.end(checks)?;
     let told = quiet.incidents(&lines);
     checks.equal(

@@ -206,23 +206,40 @@ impl Ended {
     }
 }
 
-/// Where all vCPUs run at the host's pleasure, one can be taken away in the middle of writing a
-/// record, and others wait for the ring buffer meanwhile: that many such waits are no failure.
-const WAITS_UNTOLD_MAX: u64 = 3;
+/// Where all vCPUs run at the host's pleasure, one can be taken away while it holds the ring buffer's lock. Whoever
+/// writes a record on another CPU waits for it then, perhaps for longer than the threshold for waits, and such a
+/// wait leaves no record of its own (`emit.rs`; from 5.12 on the kernel keeps the program out, and it is not
+/// counted). It can happen to each record that is written, so what is no failure is a share of them.
+const RECORDS_PER_UNTOLD_WAIT: u64 = 20;
 
 /// The summary is there and counts no loss.
 pub fn nothing_lost(checks: &mut Checks, ended: &Ended) {
     ended_well(checks, ended);
     let summary = ended.summary().cloned().unwrap_or_default();
+    let written_count = records_count(&summary);
     let allowed_count = match summary["lost"]["waits_untold_count"].as_u64() {
-        Some(count) if !kernel::is_instruction_time() => count.min(WAITS_UNTOLD_MAX),
+        Some(count) if !kernel::is_instruction_time() => {
+            count.min(written_count.div_ceil(RECORDS_PER_UNTOLD_WAIT))
+        }
         _ => 0,
     };
     checks.that(
         "nothing was lost",
         summary["lost_count"] == allowed_count,
-        format!("{}", summary["lost"]),
+        format!("{} of {written_count} records", summary["lost"]),
     );
+}
+
+/// Records that came out of the ring buffer, but for those of producers.
+fn records_count(summary: &Value) -> u64 {
+    let fates = summary["records"].as_object().into_iter().flatten();
+    let counted: u64 = fates
+        .flat_map(|(_, fates)| {
+            ["used_count", "below_threshold_count", "unrelated_count"].map(|fate| &fates[fate])
+        })
+        .filter_map(Value::as_u64)
+        .sum();
+    counted + summary["walks_reported_count"].as_u64().unwrap_or(0)
 }
 
 fn ended_well(checks: &mut Checks, ended: &Ended) {
@@ -249,13 +266,4 @@ pub fn check() -> anyhow::Result<Value> {
     let output = call(&["check", "--format", "json"])?;
     serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// One of the kernel's exposures in it: yes or no, everything else is an error.
-pub fn exposure(check: &Value, which: &str) -> anyhow::Result<bool> {
-    match check["exposure"][which].as_str() {
-        Some("yes") => Ok(true),
-        Some("no") => Ok(false),
-        _ => anyhow::bail!("check can't tell {which}: {}", check["exposure"]),
-    }
 }

@@ -18,6 +18,7 @@ mod danger;
 mod detector;
 mod errors;
 mod exact;
+mod exposure;
 mod herd;
 mod incident;
 mod kernel;

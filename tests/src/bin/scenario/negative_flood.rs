@@ -1,6 +1,6 @@
 //! The failure itself: names that don't exist fill a directory's cache, then somebody watches it.
 
-use std::{fs, path::Path};
+use std::{fs, ops::RangeInclusive, path::Path};
 
 use fslockup_tests::{TimedCall, workload};
 use nix::sys::signal::Signal;
@@ -18,6 +18,9 @@ const SMALL_COUNT: u64 = 20_000;
 /// Children of the larger directory.
 pub const LARGE_COUNT: u64 = 4 * SMALL_COUNT;
 
+/// How much longer a walk is over four times as many: measured 3.989 to 4.001 on seven kernels.
+const WALK_RATIO: RangeInclusive<f64> = 3.9..=4.1;
+
 /// Watches put on each directory, one after another.
 const WATCHES_COUNT: usize = 3;
 
@@ -32,9 +35,9 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let ratio = large / small;
     checks.figure("walk_ratio_4n_to_n", ratio);
     checks.that(
-        "a walk over 4 N children is 3 to 5.5 times as long as over N",
-        (3.0..=5.5).contains(&ratio),
-        format!("{ratio:.2}"),
+        "a walk over 4 N children is 3.9 to 4.1 times as long as over N",
+        WALK_RATIO.contains(&ratio),
+        format!("{ratio:.3}"),
     );
     origin(checks)
 }
@@ -96,7 +99,7 @@ fn walk_of(
     );
     let mut calls = Vec::new();
     for _ in 0..WATCHES_COUNT {
-        calls.extend(workload::watch(&dir, &[])?);
+        calls.extend(workload::watch(&dir, &["--in-thread"])?);
     }
     let ended = detector.end(Signal::SIGTERM)?;
     nothing_lost(checks, &ended);
@@ -146,7 +149,12 @@ fn right_walk(
     };
     let walk = &found["walk"];
     checks.equal("pid", walk["pid"].as_u64(), Some(u64::from(call.pid)));
-    checks.equal("tid", walk["tid"].as_u64(), Some(u64::from(call.pid)));
+    checks.equal("tid", walk["tid"].as_u64(), Some(u64::from(call.tid)));
+    checks.that(
+        "process and thread are told apart",
+        call.pid != call.tid,
+        format!("{call:?}"),
+    );
     checks.equal("comm", walk["comm"].as_str(), Some("workload"));
     checks.equal("path", walk["path"].as_str(), dir.to_str());
     checks.equal("path is whole", walk["path_is_cut"].as_bool(), Some(false));

@@ -12,9 +12,11 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, nothing_lost},
+    detector::{Detector, nothing_lost},
+    exposure,
     incident::{self, Incident},
     kernel,
+    negative_flood::precise,
     overlay::Overlay,
     precondition, producers,
 };
@@ -151,13 +153,23 @@ fn all_watched(
     mut detector: Detector,
     filled: &[Filled],
 ) -> anyhow::Result<()> {
-    let walks_always = detector::exposure(&detector.facts, "walk_on_every_watch")?;
+    let walks_always = exposure::of_this_kernel()?.every_watch;
     let mut watched = Vec::new();
+    let mut tries_count = 0;
     for of in filled {
         for via in VIA {
-            watched.push((of, watched_once(&mut detector, &of.dir, via)?));
+            let (call, tries) = watched_once(&mut detector, &of.dir, via)?;
+            watched.push((of, call));
+            tries_count += tries;
         }
     }
+    checks.figure("watches", precise(watched.len() as u64));
+    checks.figure("tries", precise(tries_count as u64));
+    checks.that(
+        "most incidents are whole: children were counted in more than half of the tries",
+        tries_count < watched.len() * 2,
+        format!("{tries_count} tries for {} watches", watched.len()),
+    );
     let ended = detector.end(Signal::SIGTERM)?;
     nothing_lost(checks, &ended);
     let incidents = ended.incidents()?;
@@ -174,8 +186,12 @@ fn all_watched(
 }
 
 /// Watches a directory. A busy host can keep the detector from a CPU for as long as it may count: then the
-/// watch is put again.
-fn watched_once(detector: &mut Detector, dir: &Path, via: &str) -> anyhow::Result<TimedCall> {
+/// watch is put again. The last call, and how many there were.
+fn watched_once(
+    detector: &mut Detector,
+    dir: &Path,
+    via: &str,
+) -> anyhow::Result<(TimedCall, usize)> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -184,7 +200,7 @@ fn watched_once(detector: &mut Detector, dir: &Path, via: &str) -> anyhow::Resul
         let incident = producers::incident_by(detector, call.pid)?;
         let is_estimated = incident["walk"]["is_estimated"] == true;
         if !is_estimated || tries == TRIES_MAX {
-            return Ok(call);
+            return Ok((call, tries));
         }
     }
 }

@@ -103,7 +103,8 @@ impl Truth {
     }
 }
 
-fn is_rt() -> anyhow::Result<bool> {
+/// Whether spinlocks sleep here, by a function that only such kernels have.
+pub fn is_rt() -> anyhow::Result<bool> {
     let symbols = std::fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
     Ok(symbols
         .lines()

@@ -9,6 +9,7 @@ use crate::{
     detector::{Detector, nothing_lost},
     incident::{self, Incident},
     kernel,
+    negative_flood::precise,
 };
 
 /// Long enough, some 5 ms under emulation, for both to run at once.
@@ -59,6 +60,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             && incidents.iter().all(|found| !found.waiters.is_empty());
         rounds.push(calls);
     }
+    checks.figure("rounds", precise(rounds.len() as u64));
     checks.that(
         "both walks ran at once, with waiters",
         is_done,

@@ -20,6 +20,10 @@ const START_NS: u64 = 30_000_000;
 /// A few turns of other CPUs: the emulator runs one at a time.
 const SLACK_NS: u64 = 500_000;
 
+/// The way from the entry to the wait, with whatever interrupts it: 1 to 6 us, or a few turns of other CPUs,
+/// which the metronome keeps to 0.1 ms each (152 us were seen on 5.10.223).
+const REST_NS_MAX: i128 = 300_000;
+
 /// A wait that can't be overlooked.
 const LONG_NS: u64 = 600_000;
 
@@ -55,13 +59,14 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let incidents = ended.incidents()?;
     let seeker = seekers.first().context("the seeker's account")?;
     let seek_ns = undisturbed_ns(seeker, &incidents)?;
-    let mut waited_count = 0;
+    let mut waited_count = 0_u32;
     for call in &calls {
         let incident = incident::first_of_call(checks, &incidents, call)?;
         if hold_begins_behind_the_wait(checks, incident, seeker, seek_ns)? {
             waited_count += 1;
         }
     }
+    checks.figure("walkers_that_waited", f64::from(waited_count));
     // Not always: a seek gives the lock away for a moment when another task wants its CPU.
     checks.that(
         "walkers waited until a seek was through",
@@ -112,10 +117,10 @@ fn hold_begins_behind_the_wait(
         format!("waited {wait_ns} ns, the seek had {least_ns} to {most_ns} ns left"),
     );
     let d_lock = incident.hold_of_walker("d_lock").context("no d_lock")?;
-    // What is left is the way from the entry to the wait, with whatever interrupts it.
+    let rest_ns = i128::from(incident.walk.walk_ns) - i128::from(d_lock.hold_ns + wait_ns);
     checks.that(
         "d_lock is held from the end of the walker's wait",
-        (d_lock.hold_ns + wait_ns).abs_diff(incident.walk.walk_ns) <= SLACK_NS,
+        (0..=REST_NS_MAX).contains(&rest_ns),
         format!(
             "hold {} ns, wait {wait_ns} ns, walk {} ns",
             d_lock.hold_ns, incident.walk.walk_ns
@@ -124,7 +129,7 @@ fn hold_begins_behind_the_wait(
     let i_lock = incident.hold_of_walker("i_lock").context("no i_lock")?;
     checks.that(
         "i_lock is held all the time",
-        i_lock.hold_ns.abs_diff(incident.walk.walk_ns) <= SLACK_NS,
+        i_lock.hold_ns == incident.walk.walk_ns,
         format!("hold {} ns", i_lock.hold_ns),
     );
     Ok(wait_ns > 0 && wait_ns + SLACK_NS >= least_ns)

@@ -15,6 +15,9 @@ const SLOW_WALK_NS: &str = "scenario.slow_walk_ns=";
 /// A file of the kernel's that is empty.
 const HIDE: &str = "scenario.hide=";
 
+/// A kernel's own word that keeps much from being attached.
+const LOCKDOWN: &str = "lockdown=";
+
 /// Delays walks until it is dropped, where the command line says so.
 pub fn slow_walk() -> anyhow::Result<Option<Truth>> {
     let Some(burn_ns) = word(SLOW_WALK_NS)? else {
@@ -37,6 +40,17 @@ pub fn hide() -> anyhow::Result<()> {
         None::<&str>,
     )
     .with_context(|| format!("hide {path}"))
+}
+
+/// Whether the command line says anything that makes this kernel another one than that of its name.
+pub fn is_worse() -> anyhow::Result<bool> {
+    let line = fs::read_to_string("/proc/cmdline").context("/proc/cmdline")?;
+    let mut words = line.split_whitespace();
+    Ok(words.any(|word| {
+        [SLOW_WALK_NS, HIDE, LOCKDOWN]
+            .iter()
+            .any(|start| word.starts_with(start))
+    }))
 }
 
 fn word<T: FromStr<Err: Into<anyhow::Error>>>(name: &str) -> anyhow::Result<Option<T>> {

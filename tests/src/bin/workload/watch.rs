@@ -50,6 +50,9 @@ pub struct Args {
     /// Not before this moment of CLOCK_MONOTONIC
     #[arg(long, value_name = "NS")]
     at_ns: Option<u64>,
+    /// In a thread of its own: thread and process have different ids
+    #[arg(long)]
+    in_thread: bool,
     /// Keep the watch until standard input ends
     #[arg(long)]
     hold: bool,
@@ -62,6 +65,14 @@ impl Args {
 }
 
 pub fn watch(args: &Args) -> anyhow::Result<()> {
+    if !args.in_thread {
+        return put(args);
+    }
+    let joined = std::thread::scope(|scope| scope.spawn(|| put(args)).join());
+    joined.unwrap_or_else(|_| anyhow::bail!("the thread panicked"))
+}
+
+fn put(args: &Args) -> anyhow::Result<()> {
     if let Some(cpu) = args.cpu {
         task::bind_to(cpu)?;
     }
@@ -196,6 +207,7 @@ impl Clock {
             start_ns,
             end_ns,
             pid: std::process::id(),
+            tid: task::tid()?,
             ino: self.ino,
             dev: self.dev.clone(),
             mask: mask.map(str::to_owned),
