@@ -7,6 +7,7 @@ mod reasons;
 pub mod runs;
 mod settings;
 mod trace;
+mod version;
 
 use std::{os::fd::BorrowedFd, path::Path};
 
