@@ -35,7 +35,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         let detector = Detector::start_as(command, PathBuf::new())?;
         checks.equal(
             format!("{kind}: the release that it was given"),
-            detector.facts["kernel"].as_str(),
+            detector.facts["kernel_release"].as_str(),
             Some(RELEASE),
         );
         let names = map_names()?;
