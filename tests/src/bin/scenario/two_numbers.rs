@@ -25,37 +25,35 @@ const MAPS: [&str; 4] = ["WALKS", "CPUS", "RECORDS", "COUNTERS"];
 /// It is a name and nothing else: no word on stderr, maps have theirs, and kprobes are descriptors, which
 /// nothing outlives.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    for kind in ["fentry", "kprobe"] {
-        let mut command = Command::new("workload");
-        command
-            .args(["renamed", "--release", RELEASE, "--version", VERSION, "--"])
-            .args(["fslockup", "run", "--format", "json", "--cpu-budget", "0"])
-            .args(["--force-target", kind])
-            .stderr(Stdio::piped());
-        let detector = Detector::start_as(command, PathBuf::new())?;
-        checks.equal(
-            format!("{kind}: the release that it was given"),
-            detector.facts["kernel_release"].as_str(),
-            Some(RELEASE),
+    let mut command = Command::new("workload");
+    command
+        .args(["renamed", "--release", RELEASE, "--version", VERSION, "--"])
+        .args(["fslockup", "run", "--format", "json", "--cpu-budget", "0"])
+        .args(["--force-target", "kprobe"])
+        .stderr(Stdio::piped());
+    let detector = Detector::start_as(command, PathBuf::new())?;
+    checks.equal(
+        "the release that it was given",
+        detector.facts["kernel_release"].as_str(),
+        Some(RELEASE),
+    );
+    let names = map_names()?;
+    for map in MAPS {
+        checks.that(
+            format!("a map is called {map}"),
+            names.iter().any(|name| name == map),
+            names.join(" "),
         );
-        let names = map_names()?;
-        for map in MAPS {
-            checks.that(
-                format!("{kind}: a map is called {map}"),
-                names.iter().any(|name| name == map),
-                names.join(" "),
-            );
-        }
-        let events = "/sys/kernel/tracing/kprobe_events";
-        checks.equal(
-            format!("{kind}: kprobes that would outlive it"),
-            fs::read_to_string(events).context(events)?.as_str(),
-            "",
-        );
-        let ended = detector.end(Signal::SIGTERM)?;
-        nothing_lost(checks, &ended);
-        nothing_left(checks, kind)?;
     }
+    let events = "/sys/kernel/tracing/kprobe_events";
+    checks.equal(
+        "kprobes that would outlive it",
+        fs::read_to_string(events).context(events)?.as_str(),
+        "",
+    );
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    nothing_left(checks, "after the end")?;
     Ok(())
 }
 
