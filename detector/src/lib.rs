@@ -23,6 +23,7 @@ pub mod frame;
 #[cfg(feature = "probes")]
 pub mod http;
 pub mod incident;
+pub mod logging;
 pub mod marks;
 #[cfg(feature = "probes")]
 pub mod metrics;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use fslockup::{
     cli, commands,
     config::{self, Failure},
+    logging,
 };
 
 fn main() -> ExitCode {
@@ -23,6 +24,6 @@ fn main() -> ExitCode {
     } else {
         log::LevelFilter::Warn
     };
-    env_logger::Builder::new().filter_level(level).init();
+    logging::builder(&["fslockup"], level).init();
     commands::execute(&cli.command)
 }

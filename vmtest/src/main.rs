@@ -3,6 +3,8 @@
 use std::process::exit;
 
 use anyhow::Result;
+use fslockup::logging;
+use log::LevelFilter;
 use vmtest::{
     cli::{Cli, Command},
     commands::{self, COULD_NOT_RUN, HARNESS_FAILED},
@@ -23,8 +25,13 @@ fn main() {
         Ok(cli) => cli,
         Err(code) => exit(code.into()),
     };
-    let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+    let level = match cli.verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
+    };
+    // The pure half of `fslockup` is in this program.
+    logging::builder(&["vmtest", "fslockup"], level)
         .format_timestamp(None)
         .init();
     // The exit codes of `exec` and `shell` are those of what runs in the guest.

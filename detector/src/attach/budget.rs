@@ -4,7 +4,12 @@
 //! type information. Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs",
 //! 5.13) a program can't be attached a second time: there it is loaded again.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    thread::{self, JoinHandle},
+};
 
 use aya::{
     Btf, Endianness,
@@ -61,9 +66,14 @@ impl Attached {
 
     /// Takes the links of a group away, entries first: an exit without an entry says nothing, while an
     /// entry without an exit would look like a wait that never ends.
+    ///
+    /// In a thread of its own: on 6.1 and 6.12 each function takes the kernel a grace period of Tasks RCU
+    /// (`ftrace_shutdown`, one after another under `direct_mutex`), on a busy host seconds of it, in which the
+    /// loop would report nothing.
     pub fn detach_group(&mut self, group: Group) {
         let mut names = self.names_of(group);
         names.sort_by_key(|name| name.ends_with("_fexit") || name.ends_with("_end_tp"));
+        let mut going: Vec<Box<dyn Send>> = Vec::new();
         for name in names {
             let Some(link) = self.links.remove(&name) else {
                 continue;
@@ -71,15 +81,12 @@ impl Attached {
             let Some(program) = self.programs.program_mut(&name) else {
                 continue;
             };
-            // A link is gone when its descriptor is closed, and closing can't fail.
-            let _ = match (program, link.id) {
-                (Program::FEntry(program), LinkId::Entry(link)) => program.detach(link),
-                (Program::FExit(program), LinkId::Exit(link)) => program.detach(link),
-                (Program::BtfTracePoint(program), LinkId::Tracepoint(link)) => program.detach(link),
-                _ => Ok(()),
-            };
+            going.extend(take_link(program, link.id));
             self.detached.insert(name, link.function);
         }
+        // A link is gone when its descriptor is closed. Where there is no thread to be had, that is here.
+        let thread = thread::Builder::new().name("detach".to_owned());
+        self.going.extend(thread.spawn(move || drop(going)).ok());
     }
 
     /// Attaches a group again, all of it or nothing.
@@ -87,6 +94,11 @@ impl Attached {
     /// # Errors
     /// What the kernel said.
     pub fn attach_group(&mut self, group: Group) -> Result<(), String> {
+        // A program that is still attached can't be attached.
+        if !self.going.iter().all(JoinHandle::is_finished) {
+            return Err("the kernel has not let go of it yet".to_owned());
+        }
+        self.going.clear();
         if group == Group::Waits {
             self.forget_waits().map_err(|error| error.to_string())?;
         }
@@ -153,6 +165,18 @@ impl Attached {
         }
         Ok(())
     }
+}
+
+/// What keeps a program attached until it is dropped.
+fn take_link(program: &mut Program, id: LinkId) -> Option<Box<dyn Send>> {
+    Some(match (program, id) {
+        (Program::FEntry(program), LinkId::Entry(id)) => Box::new(program.take_link(id).ok()?),
+        (Program::FExit(program), LinkId::Exit(id)) => Box::new(program.take_link(id).ok()?),
+        (Program::BtfTracePoint(program), LinkId::Tracepoint(id)) => {
+            Box::new(program.take_link(id).ok()?)
+        }
+        _ => return None,
+    })
 }
 
 /// Attaches a program that is loaded; none for kinds that stay.

@@ -7,8 +7,9 @@ mod reasons;
 pub mod runs;
 mod settings;
 mod trace;
+mod version;
 
-use std::{os::fd::BorrowedFd, path::Path};
+use std::{os::fd::BorrowedFd, path::Path, thread::JoinHandle};
 
 use aya::{
     Btf, Ebpf, Endianness,
@@ -132,6 +133,8 @@ pub struct Attached {
     programs: Ebpf,
     links: Links,
     detached: Detached,
+    /// Threads in which links are being dropped.
+    going: Vec<JoinHandle<()>>,
     btf_source: String,
     /// Kept open: a program that is loaded again refers to it by its descriptor.
     _slots: MapData,
@@ -239,6 +242,7 @@ pub fn attach(
         programs: ebpf,
         links,
         detached: Detached::new(),
+        going: Vec::new(),
         btf_source: facts.btf.source.clone(),
         _slots: slots,
     };

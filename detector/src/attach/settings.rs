@@ -4,7 +4,7 @@ use aya::{Ebpf, EbpfLoader};
 use fslockup_ebpf::{Offsets, THRESHOLDS_COUNT, TraceFilter};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{AttachError, Thresholds, load_error, may_load, reasons::chain};
+use super::{AttachError, Thresholds, load_error, may_load, reasons::chain, version};
 use crate::facts::{self, Answer, Facts};
 
 /// The compiled programs, but for the census.
@@ -29,6 +29,7 @@ impl Settings {
         filter: TraceFilter,
     ) -> Result<Self, AttachError> {
         may_load(facts)?;
+        version::settle();
         // Maps count against this limit before 5.11; where it can't be raised the load fails and says so.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         Ok(Self {

@@ -4,9 +4,9 @@ use std::{io, process::ExitCode};
 
 use super::{CommandError, OUTPUT, live::Live, make_plan, read_facts, top::Source as _};
 use crate::{
-    attach::{self, Started, Thresholds},
+    attach::{self, Thresholds},
     cli::CheckArgs,
-    facts::{DentryState, Facts},
+    facts::DentryState,
     output::{CheckReport, Dangers, Verdict},
     top::Snapshot,
 };
@@ -23,13 +23,18 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let (attached, dangers) = match attached {
+    // Held until the answer is printed: the kernel can take seconds to let go of the programs.
+    let (attached, mut live) = match attached {
         Ok(started) => (
             Ok(started.attached.report.clone()),
-            read_dangers(&facts, started),
+            Live::new(&facts, started).map_err(|error| error.to_string()),
         ),
         Err(error) => (Err(error), Err("no program could be attached".to_owned())),
     };
+    let dangers = live
+        .as_mut()
+        .map_err(|error| error.clone())
+        .and_then(read_dangers);
     let report = CheckReport::new(
         facts,
         plan.ok(),
@@ -51,8 +56,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// What `top` would begin with.
-fn read_dangers(facts: &Facts, started: Started) -> Result<Snapshot, String> {
-    let mut live = Live::new(facts, started).map_err(|error| error.to_string())?;
+fn read_dangers(live: &mut Live) -> Result<Snapshot, String> {
     if let Some(error) = live.census_error() {
         return Err(error);
     }

@@ -223,6 +223,10 @@ impl<W: Write> Loop<W> {
         if let Some(evidence) = &mut self.evidence {
             evidence.end(Ending::Stopped);
         }
+        // All that is printed and written comes first: the kernel can take seconds to let go of the programs, and
+        // who loses patience with it shall take nothing away.
+        drop(self);
+        drop(maps);
         Ok(ExitCode::SUCCESS)
     }
 

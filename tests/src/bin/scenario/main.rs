@@ -61,6 +61,7 @@ mod tracefs;
 mod triggers;
 mod truth;
 mod two_instances;
+mod two_numbers;
 mod two_walks;
 mod walk_cost;
 mod walker_waits;
@@ -91,6 +92,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("running-walk", running::scenario),
     ("clean-stop", kill::clean_stop),
     ("kill-9", kill::kill_9),
+    ("two-numbers", two_numbers::scenario),
     ("paths", paths::scenario),
     ("capabilities", capabilities::scenario),
     ("errors", errors::scenario),

@@ -53,11 +53,3 @@ pub fn overlay() -> anyhow::Result<()> {
     let is_known = known.split_whitespace().any(|word| word == "overlay");
     needed(is_known, "no overlay file system")
 }
-
-/// Probes that are all attached as they should be: what is seen through others is in attach-coverage.
-pub fn full(verdict: Option<&str>, error: &serde_json::Value) -> anyhow::Result<()> {
-    needed(
-        verdict != Some("degraded"),
-        format!("check: the verdict is degraded, {error}"),
-    )
-}

@@ -54,7 +54,9 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     if let Some(ppm) = gone["cpu_ppm"].as_u64() {
         checks.figure("cpu_percent", f64::from(u32::try_from(ppm)?) / 10_000.0);
     }
-    checks.equal("links of producers' programs", linked("produce_")?, 0);
+    kernel::wait_until("the links of producers' programs are gone", || {
+        Ok(linked("produce_")? == 0)
+    })?;
     checks.that(
         "the walk's programs stay",
         linked("walk_")? >= 2,

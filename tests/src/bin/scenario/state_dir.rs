@@ -16,8 +16,9 @@ use nix::{
     mount::{MsFlags, mount},
     sys::{
         inotify::{AddWatchFlags, InitFlags, Inotify},
-        signal::Signal,
+        signal::{Signal, kill},
     },
+    unistd::Pid,
 };
 use serde_json::Value;
 
@@ -57,6 +58,27 @@ fn report(state: &Path, options: &[&str]) -> anyhow::Result<Output> {
     Ok(output)
 }
 
+/// Stops it, and looks at once when the goodbye is there: the programs must not be gone by then, for that
+/// takes the kernel seconds on a busy host, and a service manager has no patience for ever.
+fn goodbye_first(checks: &mut Checks, detector: &Detector, state: &Path) -> anyhow::Result<()> {
+    let evidence = state.join("evidence-00000001.jsonl");
+    kill(
+        Pid::from_raw(i32::try_from(detector.pid())?),
+        Signal::SIGTERM,
+    )?;
+    kernel::poll("a goodbye", PATIENCE, Duration::from_millis(1), || {
+        let text = fs::read_to_string(&evidence).context("the evidence")?;
+        Ok(text.contains(r#""state":"ended""#))
+    })?;
+    let linked = kernel::linked_programs()?;
+    checks.that(
+        "the goodbye is written before the programs go",
+        !linked.is_empty(),
+        format!("{} links", linked.len()),
+    );
+    Ok(())
+}
+
 /// The incidents in a state directory, and the line about its runs.
 fn history(state: &Path) -> anyhow::Result<(Vec<Value>, Value)> {
     let output = report(state, &["--format", "json"])?;
@@ -92,6 +114,7 @@ fn orderly(checks: &mut Checks, dir: &Path, state: &Path) -> anyhow::Result<()> 
         &[path, "another fslockup"],
     );
     memory(checks, detector.pid())?;
+    goodbye_first(checks, &detector, state)?;
     nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
 
     let (incidents, runs) = history(state)?;

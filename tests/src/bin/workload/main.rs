@@ -7,6 +7,7 @@ mod files;
 mod flood;
 mod hogs;
 mod lookup;
+mod renamed;
 mod seek;
 mod short_lived;
 mod sleepers;
@@ -51,6 +52,8 @@ enum Command {
     Hogs(hogs::Args),
     /// Hold the lock of a ramfs directory for long, until stopped
     Seek(seek::Args),
+    /// Run a program for which uname(2) names another kernel
+    Renamed(renamed::Args),
     /// Time context switches
     PingPong(cost::Args),
     /// Time locks that nobody else wants
@@ -73,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         Command::Sleepers(args) => sleepers::sleepers(&args),
         Command::Hogs(args) => hogs::hogs(&args),
         Command::Seek(args) => seek::seek(&args),
+        Command::Renamed(args) => renamed::renamed(&args),
         Command::PingPong(args) => cost::ping_pong(&args),
         Command::Uncontended(args) => cost::uncontended(&args),
         Command::Misses(args) => cost::misses(&args),
