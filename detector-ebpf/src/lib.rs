@@ -422,7 +422,7 @@ pub mod census_end {
 
 /// Most children that one run of the census program passes. An old verifier looks at each round of a
 /// loop: 2,048 rounds were refused.
-pub const CENSUS_STEPS_MAX: u32 = 256;
+pub const CENSUS_STEPS_MAX: u32 = 64;
 
 /// A place in a directory's list of children: the last child that was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

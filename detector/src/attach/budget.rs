@@ -4,10 +4,10 @@
 //! type information. Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs",
 //! 5.13) a program can't be attached a second time: there it is loaded again.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{collections::HashMap, io};
 
 use aya::{
-    Btf, Endianness,
+    Btf,
     programs::{
         Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId,
         tp_btf::BtfTracePointLinkId,
@@ -15,7 +15,7 @@ use aya::{
 };
 use fslockup_ebpf::CpuState;
 
-use super::{Attached, CPU_BYTES, chain, load_program, unload};
+use super::{Attached, CPU_BYTES, chain, load_program, types, unload};
 use crate::budget::Group;
 
 /// Where a program is attached, and what by.
@@ -112,10 +112,8 @@ impl Attached {
         let id = attach_loaded(program).or_else(|_| {
             let btf = match kernel_btf {
                 Some(btf) => btf,
-                None => kernel_btf.insert(
-                    Btf::parse_file(Path::new(&self.btf_source), Endianness::default())
-                        .map_err(|error| chain(&error))?,
-                ),
+                None => kernel_btf
+                    .insert(types::numbered(&self.type_ids).map_err(|error| chain(&error))?),
             };
             unload(program);
             load_program(program, function, btf)

@@ -7,11 +7,12 @@ mod reasons;
 pub mod runs;
 mod settings;
 mod trace;
+mod types;
 
-use std::{os::fd::BorrowedFd, path::Path};
+use std::os::fd::BorrowedFd;
 
 use aya::{
-    Btf, Ebpf, Endianness,
+    Btf, Ebpf,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{KProbe, Program, ProgramError},
 };
@@ -27,7 +28,7 @@ use reasons::{chain, hint, kprobe_hint, reason};
 use settings::Settings;
 
 use crate::{
-    facts::{Capability, Facts},
+    facts::{Capability, Facts, TypeIds},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
     probes::{self, Kind},
     report::{AttachReport, AttachedProbe, Refused},
@@ -132,7 +133,7 @@ pub struct Attached {
     programs: Ebpf,
     links: Links,
     detached: Detached,
-    btf_source: String,
+    type_ids: TypeIds,
     /// Kept open: a program that is loaded again refers to it by its descriptor.
     _slots: MapData,
 }
@@ -201,6 +202,7 @@ pub struct Started {
 pub fn attach(
     plan: &Plan,
     facts: &Facts,
+    type_ids: &TypeIds,
     thresholds: &Thresholds,
     ring_bytes: Option<u32>,
 ) -> Result<Started, AttachError> {
@@ -208,9 +210,7 @@ pub fn attach(
     let mut loader = settings.loader();
     let censor = Censor::load_with(facts, &mut loader);
     let mut ebpf = settings.load(facts, &mut loader, ring_bytes)?;
-    // The kernel's types are some 25 MiB, and what follows parses them again.
-    drop(loader);
-    let (report, links) = attach_probes(&mut ebpf, plan, facts)?;
+    let (report, links) = attach_probes(&mut ebpf, plan, facts, type_ids)?;
     let load_error = |reason: String| load_error(facts, reason);
     let mut take = |name: &str| {
         ebpf.take_map(name)
@@ -239,7 +239,7 @@ pub fn attach(
         programs: ebpf,
         links,
         detached: Detached::new(),
-        btf_source: facts.btf.source.clone(),
+        type_ids: type_ids.clone(),
         _slots: slots,
     };
     Ok(Started {
@@ -260,10 +260,9 @@ fn attach_probes(
     ebpf: &mut Ebpf,
     plan: &Plan,
     facts: &Facts,
+    type_ids: &TypeIds,
 ) -> Result<(AttachReport, Links), AttachError> {
-    let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
-        .map_err(|error| load_error(facts, chain(&error)))?;
-
+    let kernel_btf = types::numbered(type_ids).map_err(|error| load_error(facts, chain(&error)))?;
     let mut report = AttachReport {
         probes: Vec::new(),
         missing: plan.missing.clone(),
