@@ -177,7 +177,9 @@ impl Types {
             let found = if member.is_named(head) {
                 match rest {
                     None => Some(0),
-                    Some(rest) => self.offset_bits(inner()?, rest, depth, left_count),
+                    Some(rest) => {
+                        inner().and_then(|inner| self.offset_bits(inner, rest, depth, left_count))
+                    }
                 }
             } else if member.is_anonymous() {
                 inner().and_then(|inner| self.offset_bits(inner, field, depth, left_count))

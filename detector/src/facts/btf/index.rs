@@ -180,6 +180,7 @@ impl Index {
         self.wanted.place(&room[..end])
     }
 
+    #[cfg(test)]
     /// Whether this name was asked for when the types were looked through: nothing is known of others.
     pub fn is_wanted(&self, name: &str) -> bool {
         self.wanted.place(name.as_bytes()).is_some()
