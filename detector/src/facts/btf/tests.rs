@@ -380,7 +380,7 @@ fn a_kind_that_came_later_is_passed_over_where_its_layout_is_told() {
     maker.add(kind::FUNC, "a", 0, &[]);
     let plain = maker.bytes();
     assert!(types(plain.clone(), &NAMES).is_err());
-    let mut layouts = vec![[0_u8; 4]; 26];
+    let mut layouts = [[0_u8; 4]; 26];
     layouts[25] = [0, 8, 0, 0];
     let layouts = layouts.concat();
     let mut told = plain[..24].to_vec();
