@@ -45,9 +45,14 @@ impl Address {
         self.field(offset)?.read()
     }
 
+    /// Where a field points; none if that is nowhere, or can't be read: the helper leaves zeros then. Whether it failed is
+    /// not asked, because each question is one more way that the verifier follows to the end.
     #[inline(always)]
     pub fn follow(self, offset: u32) -> Option<Self> {
-        match self.read_field::<u64>(offset)? {
+        let field = self.field(offset)?;
+        let mut to = 0_u64;
+        field.copy_to((&raw mut to).cast(), size_of::<u64>() as u32);
+        match to {
             0 => None,
             address => Some(Self(address)),
         }
@@ -298,19 +303,22 @@ fn directory_dentry(inode: Address) -> Option<Address> {
 }
 
 /// Names from `leaf` up to the root of its file system, bounded in count and bytes.
+///
+/// How many bytes are used stands in the record, never in a register: the verifier would look back through all names
+/// before it, for each name.
 #[inline(always)]
 fn fill_path(leaf: Address, room: PathRoom<'_>) {
     let mut dentry = leaf;
-    let mut used = 0_usize;
     for _ in 0..PATH_COMPONENTS_MAX {
         let Some(parent) = dentry.follow(offset!(dentry_d_parent)) else {
             *room.flags |= PATH_IS_BROKEN;
             break;
         };
         if parent == dentry {
-            *room.len = used as u16;
             return;
         }
+        // SAFETY: a reference is valid.
+        let used = usize::from(unsafe { core::ptr::from_ref(&*room.len).read_volatile() });
         if used >= PATH_START_LIMIT {
             *room.flags |= PATH_IS_CUT;
             break;
@@ -319,13 +327,12 @@ fn fill_path(leaf: Address, room: PathRoom<'_>) {
             *room.flags |= PATH_IS_BROKEN;
             break;
         };
-        used += 1 + len;
+        *room.len = (used + 1 + len) as u16;
         dentry = parent;
     }
     if *room.flags == 0 && dentry.follow(offset!(dentry_d_parent)) != Some(dentry) {
         *room.flags |= PATH_IS_CUT;
     }
-    *room.len = used as u16;
 }
 
 #[inline(always)]

@@ -88,7 +88,7 @@ pub fn produce_persist(ctx: FEntryContext) -> i32 {
 pub fn produce_delete(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
     if kread::references(dentry) == 1 {
-        count::<{ change::EMPTIED }>(dentry);
+        count(dentry, || change::EMPTIED);
     }
     0
 }
@@ -112,11 +112,16 @@ pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn made(dentry: Typed, inode: Typed) {
-    if inode.is_null() {
-        count::<{ change::MADE_NEGATIVE }>(dentry);
-    } else if !inode.is_error() {
-        count::<{ change::MADE_POSITIVE }>(dentry);
+    if inode.is_error() {
+        return;
     }
+    count(dentry, || {
+        if inode.is_null() {
+            change::MADE_NEGATIVE
+        } else {
+            change::MADE_POSITIVE
+        }
+    });
 }
 
 /// What no lookup can find is no negative dentry that is filled: an `O_TMPFILE`, or an object that a
@@ -126,28 +131,38 @@ fn filled(dentry: Typed, inode: Typed) {
     if inode.is_null() {
         return;
     }
-    if kread::is_hashed(dentry) {
-        count::<{ change::FILLED }>(dentry);
-    } else {
-        count::<{ change::MADE_POSITIVE }>(dentry);
-    }
+    count(dentry, || {
+        if kread::is_hashed(dentry) {
+            change::FILLED
+        } else {
+            change::MADE_POSITIVE
+        }
+    });
 }
 
 /// A lookup that ends in an error gives its dentry back before it was in the cache: proc and sysfs
 /// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
-    if kread::is_positive(dentry) {
-        count::<{ change::REMOVED_POSITIVE }>(dentry);
-    } else if !kread::never_was_hashed(dentry) {
-        count::<{ change::REMOVED_NEGATIVE }>(dentry);
+    if !kread::is_positive(dentry) && kread::never_was_hashed(dentry) {
+        return;
     }
+    count(dentry, || {
+        if kread::is_positive(dentry) {
+            change::REMOVED_POSITIVE
+        } else {
+            change::REMOVED_NEGATIVE
+        }
+    });
 }
 
 /// Adds one, if the directory is large enough to matter. Each cached child holds one reference to its
 /// parent (`d_alloc` in fs/dcache.c), so the count is never smaller than the number of children.
+///
+/// What the change is, is asked last: the verifier follows each answer to the end by itself, and what lies before it
+/// takes nearly all of its time.
 #[inline(always)]
-fn count<const CHANGE: u32>(dentry: Typed) {
+fn count(dentry: Typed, change: impl Fn() -> u32) {
     let directory = kread::parent(dentry);
     if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
@@ -173,23 +188,24 @@ fn count<const CHANGE: u32>(dentry: Typed) {
         unsafe { &raw mut (*slot).counts }
     } else {
         let Some(counts) = count_slowly(directory, pid_tgid, slot) else {
-            leave_uncounted(CHANGE);
+            leave_uncounted(change());
             return;
         };
         counts
     };
+    let change = change();
     // SAFETY: one of the counts in the element.
     let count = unsafe {
         (&raw mut (*counts).counts)
             .cast::<u64>()
-            .add(CHANGE as usize)
+            .add(change as usize)
     };
     add_one(count);
     // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
     // or none of the two does.
     let now = unsafe { count.read_volatile() };
     if now & now.wrapping_sub(1) == 0 {
-        tell_name(directory, pid, CHANGE, dentry);
+        tell_name(directory, pid, change, dentry);
     }
 }
 

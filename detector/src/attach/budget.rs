@@ -7,12 +7,11 @@
 use std::{
     collections::HashMap,
     io,
-    path::Path,
     thread::{self, JoinHandle},
 };
 
 use aya::{
-    Btf, Endianness,
+    Btf,
     programs::{
         Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId,
         tp_btf::BtfTracePointLinkId,
@@ -20,7 +19,7 @@ use aya::{
 };
 use fslockup_ebpf::CpuState;
 
-use super::{Attached, CPU_BYTES, chain, load_program, unload};
+use super::{Attached, CPU_BYTES, chain, load_program, types, unload};
 use crate::budget::Group;
 
 /// Where a program is attached, and what by.
@@ -124,10 +123,8 @@ impl Attached {
         let id = attach_loaded(program).or_else(|_| {
             let btf = match kernel_btf {
                 Some(btf) => btf,
-                None => kernel_btf.insert(
-                    Btf::parse_file(Path::new(&self.btf_source), Endianness::default())
-                        .map_err(|error| chain(&error))?,
-                ),
+                None => kernel_btf
+                    .insert(types::numbered(&self.type_ids).map_err(|error| chain(&error))?),
             };
             unload(program);
             load_program(program, function, btf)

@@ -7,12 +7,13 @@ mod reasons;
 pub mod runs;
 mod settings;
 mod trace;
+mod types;
 mod version;
 
-use std::{os::fd::BorrowedFd, path::Path, thread::JoinHandle};
+use std::{os::fd::BorrowedFd, thread::JoinHandle};
 
 use aya::{
-    Btf, Ebpf, Endianness,
+    Btf, Ebpf,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{KProbe, Program, ProgramError},
 };
@@ -28,7 +29,7 @@ use reasons::{chain, hint, kprobe_hint, reason};
 use settings::Settings;
 
 use crate::{
-    facts::{Capability, Facts},
+    facts::{Capability, Facts, TypeIds},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
     probes::{self, Kind},
     report::{AttachReport, AttachedProbe, Refused},
@@ -135,7 +136,7 @@ pub struct Attached {
     detached: Detached,
     /// Threads in which links are being dropped.
     going: Vec<JoinHandle<()>>,
-    btf_source: String,
+    type_ids: TypeIds,
     /// Kept open: a program that is loaded again refers to it by its descriptor.
     _slots: MapData,
 }
@@ -204,6 +205,7 @@ pub struct Started {
 pub fn attach(
     plan: &Plan,
     facts: &Facts,
+    type_ids: &TypeIds,
     thresholds: &Thresholds,
     ring_bytes: Option<u32>,
 ) -> Result<Started, AttachError> {
@@ -211,9 +213,7 @@ pub fn attach(
     let mut loader = settings.loader();
     let censor = Censor::load_with(facts, &mut loader);
     let mut ebpf = settings.load(facts, &mut loader, ring_bytes)?;
-    // The kernel's types are some 25 MiB, and what follows parses them again.
-    drop(loader);
-    let (report, links) = attach_probes(&mut ebpf, plan, facts)?;
+    let (report, links) = attach_probes(&mut ebpf, plan, facts, type_ids)?;
     let load_error = |reason: String| load_error(facts, reason);
     let mut take = |name: &str| {
         ebpf.take_map(name)
@@ -243,7 +243,7 @@ pub fn attach(
         links,
         detached: Detached::new(),
         going: Vec::new(),
-        btf_source: facts.btf.source.clone(),
+        type_ids: type_ids.clone(),
         _slots: slots,
     };
     Ok(Started {
@@ -264,10 +264,9 @@ fn attach_probes(
     ebpf: &mut Ebpf,
     plan: &Plan,
     facts: &Facts,
+    type_ids: &TypeIds,
 ) -> Result<(AttachReport, Links), AttachError> {
-    let kernel_btf = Btf::parse_file(Path::new(&facts.btf.source), Endianness::default())
-        .map_err(|error| load_error(facts, chain(&error)))?;
-
+    let kernel_btf = types::numbered(type_ids).map_err(|error| load_error(facts, chain(&error)))?;
     let mut report = AttachReport {
         probes: Vec::new(),
         missing: plan.missing.clone(),

@@ -2,7 +2,7 @@
 
 use aya::{Ebpf, EbpfLoader};
 use fslockup_ebpf::{Offsets, THRESHOLDS_COUNT, TraceFilter};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::{AttachError, Thresholds, load_error, may_load, reasons::chain, version};
 use crate::facts::{self, Answer, Facts};
@@ -42,13 +42,10 @@ impl Settings {
         })
     }
 
-    /// A loader with what every object has. One does for all of them: to make it parses the kernel's types
-    /// (aya does that even where nothing is relocated), a tenth of the time from start to attached.
+    /// A loader with what every object has.
     pub(super) fn loader(&self) -> EbpfLoader<'_> {
-        let mut loader = EbpfLoader::new();
-        loader
-            .btf(None)
-            .override_global("OFFSETS", words(&self.offsets), true);
+        let mut loader = without_types();
+        loader.override_global("OFFSETS", words(&self.offsets), true);
         loader
     }
 
@@ -72,6 +69,26 @@ impl Settings {
             .load(OBJECT)
             .map_err(|error| load_error(facts, chain(&error)))
     }
+}
+
+/// A loader that has not parsed the kernel's types: nothing is relocated by them, and they take 15 MiB and a tenth
+/// of the time from start to attached. aya 0.14 reads them in `EbpfLoader::new` whatever is set later (its issue 1172,
+/// mended by its pull requests 1639 and 1644), and goes on without where they can't be opened. So for that moment
+/// nothing can be opened.
+///
+/// Call it while this process has one thread.
+fn without_types() -> EbpfLoader<'static> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return EbpfLoader::new();
+    };
+    let is_closed = setrlimit(Resource::RLIMIT_NOFILE, 0, hard).is_ok();
+    let mut loader = EbpfLoader::new();
+    if is_closed {
+        // Back to what it was, which every process may (setrlimit(2)).
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+    loader.btf(None);
+    loader
 }
 
 /// What a setting can be that is made of several numbers.

@@ -12,7 +12,11 @@ use super::{
     AttachError, Thresholds, attach_probes, chain, load_error, settings::Settings, skipped_count,
     unload,
 };
-use crate::{facts::Facts, plan::Plan, report::AttachReport};
+use crate::{
+    facts::{Facts, TypeIds},
+    plan::Plan,
+    report::AttachReport,
+};
 
 /// The ring buffer holds what two seconds may bring, within these bounds.
 const RING_BYTES_MIN: u32 = 512 << 10;
@@ -48,12 +52,13 @@ pub struct TraceCounts {
 pub fn attach_trace(
     plan: &Plan,
     facts: &Facts,
+    type_ids: &TypeIds,
     filter: &TraceFilter,
 ) -> Result<(Tracing, RingBuf<MapData>), AttachError> {
     let ring_bytes = ring_bytes(filter.rate);
     let settings = Settings::new(facts, &Thresholds::NEVER, *filter)?;
     let mut ebpf = settings.load(facts, &mut settings.loader(), Some(ring_bytes))?;
-    let (report, _) = attach_probes(&mut ebpf, plan, facts)?;
+    let (report, _) = attach_probes(&mut ebpf, plan, facts, type_ids)?;
     let mut take = |name: &str| {
         ebpf.take_map(name)
             .ok_or_else(|| load_error(facts, format!("map {name} is not in the object")))

@@ -13,9 +13,9 @@ use super::{
 };
 
 /// Places kept to go back to.
-const PLACES_MAX: usize = 64;
+const PLACES_MAX: usize = 256;
 /// Of these, the latest ones, which are kept one and all; older ones thin out.
-const PLACES_LATEST: usize = 16;
+const PLACES_LATEST: usize = 64;
 /// A place can be lost this often in all before the census ends incomplete.
 const RESTARTS_MAX: u64 = 1_000;
 /// Children that can be passed beyond twice the number expected.

@@ -2,11 +2,11 @@
 
 use std::{io, process::ExitCode};
 
-use super::{CommandError, OUTPUT, live::Live, make_plan, read_facts, top::Source as _};
+use super::{CommandError, OUTPUT, live::Live, make_plan, top::Source as _};
 use crate::{
     attach::{self, Thresholds},
     cli::CheckArgs,
-    facts::DentryState,
+    facts::{DentryState, Facts, Kernel},
     output::{CheckReport, Dangers, Verdict},
     top::Snapshot,
 };
@@ -16,10 +16,12 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         // It was parsed, or we would not be here.
         return Ok(ExitCode::SUCCESS);
     }
-    let (facts, _symbols) = read_facts(&args.kernel)?;
+    let Kernel {
+        facts, type_ids, ..
+    } = Kernel::read(args.kernel.btf.clone())?;
     let plan = make_plan(&args.kernel, &facts);
     let attached = match &plan {
-        Ok(plan) => attach::attach(plan, &facts, &Thresholds::NEVER, None)
+        Ok(plan) => attach::attach(plan, &facts, &type_ids, &Thresholds::NEVER, None)
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

@@ -21,7 +21,7 @@ use super::{
     maps::Maps,
     marks, memory,
     origin::Origins,
-    read_facts,
+    read_kernel,
     run::MOUNTINFO,
     top::{Source, top},
 };
@@ -31,7 +31,7 @@ use crate::{
     clock,
     danger::{DirectoryId, Watcher},
     event::{self, Event, Walk},
-    facts::{self, Facts},
+    facts::{self, Facts, Kernel},
     mounts::{self, Mounts},
     predict::{Measured, Rates},
     probes,
@@ -57,7 +57,9 @@ const MARKS_PERIOD: Duration = Duration::from_secs(10);
 
 /// `fslockup top`.
 pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
-    let (facts, _) = read_facts(&args.kernel)?;
+    let Kernel {
+        facts, type_ids, ..
+    } = read_kernel(&args.kernel)?;
     let mut plan = make_plan(&args.kernel, &facts)?;
     plan.probes.retain(|planned| {
         planned.probe == probes::WALK || planned.probe.starts_with(probes::PRODUCERS)
@@ -67,7 +69,7 @@ pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
         producer_children_min: args.producer_children_min,
         ..Thresholds::NEVER
     };
-    let started = attach::attach(&plan, &facts, &thresholds, None)?;
+    let started = attach::attach(&plan, &facts, &type_ids, &thresholds, None)?;
     let mut live = Live::new(&facts, started)?;
     memory::give_back();
     top(args, &mut live, &facts.host, &facts.kernel_release)

@@ -14,7 +14,7 @@ pub fn in_small_pages() {
     let _ = set_thp_disable(true);
 }
 
-/// Gives back what parsing the kernel's type information leaves behind: some 25 MiB of freed heap, which the
+/// Gives back what reading the kernel's type information leaves behind: some MiB of freed heap, which the
 /// allocator would keep for the rest of a run of months.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]

@@ -34,8 +34,8 @@ use std::{process::ExitCode, time::Duration};
 use crate::{
     attach::{AttachError, census::CensusError},
     cli::{Command, KernelArgs},
-    facts::{self, Facts, FactsError, Symbols},
-    plan::{Plan, PlanError, Wishes, plan},
+    facts::{Facts, FactsError, Kernel},
+    plan::{Plan, PlanError, Wishes, needs_symbols, plan},
     recording::RecordingError,
 };
 
@@ -134,8 +134,14 @@ pub fn execute(command: &Command) -> ExitCode {
     }
 }
 
-fn read_facts(args: &KernelArgs) -> Result<(Facts, Symbols), CommandError> {
-    Ok(facts::read(args.btf.clone())?)
+/// Reads what a plan of `run` is made from. The symbol table takes as long as all else, so what of it nobody needs
+/// yet is left for later.
+fn read_kernel(args: &KernelArgs) -> Result<Kernel, CommandError> {
+    let mut kernel = Kernel::begin(args.btf.clone())?;
+    if needs_symbols(&kernel.facts, &wishes(args)) {
+        kernel.read_symbols();
+    }
+    Ok(kernel)
 }
 
 fn make_plan(args: &KernelArgs, facts: &Facts) -> Result<Plan, CommandError> {

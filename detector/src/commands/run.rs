@@ -21,7 +21,7 @@ use super::{
     memory,
     metering::Metering,
     origin::Origins,
-    read_facts, reload,
+    read_kernel, reload,
     service::{NOTIFY_SOCKET, Service},
     stacks::Stacks,
     state::State,
@@ -29,7 +29,9 @@ use super::{
 use crate::{
     attach::{self, Started},
     cli::RunArgs,
-    clock, http,
+    clock,
+    facts::Kernel,
+    http,
     pipeline::Session,
 };
 use event_loop::Loop;
@@ -43,7 +45,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     });
     let listener = listener.transpose()?;
     let state = State::open(&args.state)?;
-    let (facts, symbols) = read_facts(&args.kernel)?;
+    let Kernel {
+        facts,
+        type_ids,
+        symbols,
+    } = read_kernel(&args.kernel)?;
     let plan = make_plan(&args.kernel, &facts)?;
     let thresholds = reload::thresholds(args);
     let service = Service::from_environment().map_err(CommandError::io(NOTIFY_SOCKET))?;
@@ -57,7 +63,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         attached,
         records,
         censor,
-    } = attach::attach(&plan, &facts, &thresholds, args.ring_bytes)?;
+    } = attach::attach(&plan, &facts, &type_ids, &thresholds, args.ring_bytes)?;
     let session = Session {
         fslockup_version: env!("CARGO_PKG_VERSION").to_owned(),
         facts,

@@ -34,13 +34,14 @@ impl Stacks {
         if self.known.len() > KNOWN_MAX {
             self.known.clear();
         }
+        let (known, table) = (&mut self.known, &mut self.symbols);
         let symbols: Vec<_> = wait
             .stack
             .iter()
-            .filter(|address| self.known.insert(**address))
+            .filter(|address| known.insert(**address))
             .map(|address| Symbol {
                 address: *address,
-                name: self.symbols.resolve(*address),
+                name: table.resolve(*address),
             })
             .collect();
         (!symbols.is_empty()).then_some(symbols)

@@ -17,7 +17,7 @@ use nix::{
 use tokio::io::Interest;
 
 use super::{
-    CommandError, OUTPUT, after, block_on, memory, read_facts,
+    CommandError, OUTPUT, after, block_on, memory,
     run::{MOUNTINFO, Signals, watch},
     wishes,
 };
@@ -27,6 +27,7 @@ use crate::{
     clock,
     escape::escape,
     event::{self, Event},
+    facts::Kernel,
     mounts::{Mounts, device_of_mount},
     output::{TracePrinter, TraceSession, TraceSummary},
     plan::plan_trace,
@@ -41,10 +42,11 @@ pub fn trace(args: &TraceArgs) -> Result<ExitCode, CommandError> {
         only_negative: args.negative.into(),
         rate: args.rate.0.into(),
     };
-    let (facts, symbols) = read_facts(&args.kernel)?;
-    drop(symbols);
+    let Kernel {
+        facts, type_ids, ..
+    } = Kernel::read(args.kernel.btf.clone())?;
     let plan = plan_trace(&facts, &wishes(&args.kernel))?;
-    let (tracing, records) = attach_trace(&plan, &facts, &filter)?;
+    let (tracing, records) = attach_trace(&plan, &facts, &type_ids, &filter)?;
     let session = TraceSession {
         host: facts.host,
         kernel: facts.kernel_release,

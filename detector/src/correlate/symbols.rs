@@ -26,8 +26,8 @@ impl Symbols {
     }
 
     /// A stack by names, innermost first, without the frames of the probe that read it: programs
-    /// and trampolines have symbols of their own kind, or none at all, because the table of symbols is
-    /// read before they are loaded. An address without a name behind the first one with
+    /// and trampolines have symbols of their own kind, or none at all, because the table of symbols leaves
+    /// them out. An address without a name behind the first one with
     /// a name is hexadecimal.
     pub fn stack(&self, addresses: &[u64]) -> Vec<String> {
         let name = |address: &u64| self.names.get(address);

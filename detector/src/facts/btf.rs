@@ -1,11 +1,15 @@
 //! The kernel's type information (BTF): which functions exist, where struct fields lie.
 
-use std::path::Path;
+mod index;
+#[cfg(test)]
+mod tests;
 
-use btf_rs::{Btf, BtfType as _, Type};
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use index::{Index, Type, kind};
 
 /// Why type information could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,17 +29,52 @@ pub struct BtfFacts {
     pub source: String,
 }
 
-/// Parsed type information, read once.
+/// No kernel has a tenth of it (5 MiB in 6.1, 7 in 7.3), and the kernel takes 16 MiB at most (`BTF_MAX_SIZE`).
+const BYTES_MAX: u64 = 64 << 20;
+
+/// How far typedefs and structs without a name are followed, as the kernel does (`MAX_RESOLVE_DEPTH`,
+/// kernel/bpf/btf.c).
+const DEPTH_MAX: usize = 32;
+/// How many members are looked at for one field: the largest struct of a kernel has a few hundred.
+const MEMBERS_MAX: usize = 100_000;
+
+/// The numbers by which the kernel knows the functions and tracepoints that programs are attached to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeIds {
+    /// By function.
+    pub functions: BTreeMap<String, u32>,
+    /// By tracepoint, with [`tracepoint_type`] of its name.
+    pub tracepoints: BTreeMap<String, u32>,
+}
+
+/// The type that the kernel gives the probes of a tracepoint (include/trace/bpf_probe.h).
+pub fn tracepoint_type(name: &str) -> String {
+    format!("btf_trace_{name}")
+}
+
+/// Type information, read once; it answers for the names that it was made with.
 pub struct Types {
-    btf: Btf,
+    index: Index,
 }
 
 impl Types {
-    /// Reads and parses a BTF file.
-    pub fn read(path: &Path) -> Result<Self, BtfError> {
-        let bytes = std::fs::read(path)?;
-        let btf = Btf::from_bytes(&bytes).map_err(|error| BtfError::Format(error.to_string()))?;
-        Ok(Self { btf })
+    /// Reads a BTF file.
+    pub fn read(path: &Path, names: impl IntoIterator<Item = String>) -> Result<Self, BtfError> {
+        let file = File::open(path)?;
+        let bytes_count = file.metadata()?.len().min(BYTES_MAX);
+        let mut bytes = Vec::with_capacity(usize::try_from(bytes_count).unwrap_or(0) + 1);
+        file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(BtfError::Format(format!("larger than {BYTES_MAX} bytes")));
+        }
+        Self::new(bytes, names)
+    }
+
+    /// Looks through the bytes of a BTF file.
+    pub fn new(bytes: Vec<u8>, names: impl IntoIterator<Item = String>) -> Result<Self, BtfError> {
+        Ok(Self {
+            index: Index::new(bytes, names)?,
+        })
     }
 
     /// What to keep of it.
@@ -45,28 +84,34 @@ impl Types {
         }
     }
 
-    fn named(&self, name: &str) -> Vec<Type> {
-        self.btf.resolve_types_by_name(name).unwrap_or_default()
-    }
-
-    /// Whether there is a function of this name.
-    pub fn has_function(&self, name: &str) -> bool {
+    /// The lowest number of a type with this name and kind: of several functions of one name it is not known
+    /// which is meant, and the first is what loaders take.
+    fn id(&self, name: &str, wanted: u8) -> Option<u32> {
         self.named(name)
-            .iter()
-            .any(|found| matches!(found, Type::Func(_)))
+            .find(|(_, found)| found.kind() == wanted)
+            .map(|(id, _)| id)
     }
 
-    /// Whether there is a tracepoint of this name: the kernel gives each the type of its probes.
-    pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.named(&format!("btf_trace_{name}"))
-            .iter()
-            .any(|found| matches!(found, Type::Typedef(_)))
+    fn named(&self, name: &str) -> impl Iterator<Item = (u32, Type<'_>)> {
+        #[cfg(test)]
+        assert!(self.index.is_wanted(name), "{name} was not asked for");
+        self.index.named(name)
+    }
+
+    /// The number of a function.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.id(name, kind::FUNC)
+    }
+
+    /// The number of a tracepoint's type.
+    pub fn tracepoint_id(&self, name: &str) -> Option<u32> {
+        self.id(&tracepoint_type(name), kind::TYPEDEF)
     }
 
     /// Whether a spinlock is a sleeping lock: under PREEMPT_RT it is made of an rt_mutex
     /// (0f383b6dc96e, linux/spinlock_types.h), elsewhere of a raw spinlock.
     pub fn spinlocks_sleep(&self) -> Answer {
-        let has = |field| self.field_offset("spinlock", field).is_some();
+        let has = |field| self.field_offset(SPINLOCK, field).is_some();
         match (has("lock.rtmutex") || has("lock.wait_lock"), has("rlock")) {
             (true, false) => Answer::Yes,
             (false, true) => Answer::No,
@@ -76,108 +121,96 @@ impl Types {
 
     /// Whether an enum has an enumerator: how a kernel tells which helpers it knows.
     pub fn has_enumerator(&self, enumeration: &str, enumerator: &str) -> Answer {
-        let found: Vec<_> = self
-            .named(enumeration)
-            .into_iter()
-            .filter_map(|found| match found {
-                Type::Enum(found) => Some(found),
-                _ => None,
-            })
-            .collect();
-        if found.is_empty() {
+        if self.enums(enumeration).next().is_none() {
             return Answer::Unknown(format!("enum {enumeration} is not in the BTF"));
         }
-        let names = |member| {
-            self.btf
-                .resolve_name(member)
-                .is_ok_and(|name| name == enumerator)
-        };
-        Answer::of(
-            found
-                .iter()
-                .any(|found| found.members.iter().any(|member| names(member))),
-        )
+        Answer::of(self.enumerator(enumeration, enumerator).is_some())
     }
 
     /// The value of an enumerator.
     pub fn enumerator(&self, enumeration: &str, enumerator: &str) -> Option<u32> {
-        self.named(enumeration)
-            .iter()
-            .filter_map(|found| match found {
-                Type::Enum(found) => Some(found),
-                _ => None,
-            })
-            .flat_map(|found| &found.members)
-            .find(|member| {
-                self.btf
-                    .resolve_name(*member)
-                    .is_ok_and(|name| name == enumerator)
-            })
-            .map(|member| member.val())
+        self.enums(enumeration)
+            .find_map(|found| found.enumerator(enumerator))
+    }
+
+    fn enums(&self, name: &str) -> impl Iterator<Item = Type<'_>> {
+        self.named(name)
+            .map(|(_, found)| found)
+            .filter(|found| matches!(found.kind(), kind::ENUM | kind::ENUM64))
     }
 
     /// Size of a struct in bytes.
     pub fn struct_bytes(&self, name: &str) -> Option<u32> {
-        self.structs(name)
-            .first()
-            .map(|found| found.size())
-            .and_then(|size| u32::try_from(size).ok())
+        self.structs(name).next().map(Type::size_bytes)
     }
 
     /// Byte offset of a field given as `a.b.c`. Anonymous structs and unions on the way, and
     /// typedefs and qualifiers, need not be named: on 7.x many fields moved behind one.
     pub fn field_offset(&self, name: &str, field: &str) -> Option<u32> {
-        self.structs(name).iter().find_map(|found| {
-            let bits = self.offset_bits(found, field)?;
+        let mut left_count = MEMBERS_MAX;
+        self.structs(name).find_map(|found| {
+            let bits = self.offset_bits(found, field, DEPTH_MAX, &mut left_count)?;
             (bits % 8 == 0).then_some(bits / 8)
         })
     }
 
-    fn structs(&self, name: &str) -> Vec<btf_rs::Struct> {
+    fn structs(&self, name: &str) -> impl Iterator<Item = Type<'_>> {
         self.named(name)
-            .into_iter()
-            .filter_map(|found| match found {
-                Type::Struct(found) | Type::Union(found) => Some(found),
-                _ => None,
-            })
-            .collect()
+            .map(|(_, found)| found)
+            .filter(|found| is_struct(*found))
     }
 
-    fn offset_bits(&self, of: &btf_rs::Struct, field: &str) -> Option<u32> {
+    fn offset_bits(
+        &self,
+        of: Type<'_>,
+        field: &str,
+        depth: usize,
+        left_count: &mut usize,
+    ) -> Option<u32> {
+        let depth = depth.checked_sub(1)?;
         let (head, rest) = field
             .split_once('.')
             .map_or((field, None), |(head, rest)| (head, Some(rest)));
-        for member in &of.members {
-            let name = self.btf.resolve_name(member).unwrap_or_default();
-            let inner = || self.struct_behind(member);
-            let found = if name == head {
+        for member in of.members() {
+            *left_count = left_count.checked_sub(1)?;
+            let inner = || self.struct_behind(member.type_id);
+            let found = if member.is_named(head) {
                 match rest {
                     None => Some(0),
-                    Some(rest) => self.offset_bits(&inner()?, rest),
+                    Some(rest) => {
+                        inner().and_then(|inner| self.offset_bits(inner, rest, depth, left_count))
+                    }
                 }
-            } else if name.is_empty() {
-                inner().and_then(|inner| self.offset_bits(&inner, field))
+            } else if member.is_anonymous() {
+                inner().and_then(|inner| self.offset_bits(inner, field, depth, left_count))
             } else {
                 None
             };
             if let Some(bits) = found {
-                return Some(member.bit_offset() + bits);
+                return member.offset_bits.checked_add(bits);
             }
         }
         None
     }
 
-    fn struct_behind(&self, member: &btf_rs::Member) -> Option<btf_rs::Struct> {
-        let mut next = self.btf.resolve_type_by_id(member.get_type_id()?).ok()?;
-        loop {
-            match next {
-                Type::Struct(found) | Type::Union(found) => return Some(found),
-                Type::Typedef(_) | Type::Const(_) | Type::Volatile(_) | Type::TypeTag(_) => {
-                    let id = next.as_btf_type()?.get_type_id()?;
-                    next = self.btf.resolve_type_by_id(id).ok()?;
+    fn struct_behind(&self, id: u32) -> Option<Type<'_>> {
+        let mut next = self.index.get(id)?;
+        for _ in 0..DEPTH_MAX {
+            match next.kind() {
+                _ if is_struct(next) => return Some(next),
+                kind::TYPEDEF | kind::CONST | kind::VOLATILE | kind::TYPE_TAG => {
+                    next = next.referred()?;
                 }
                 _ => return None,
             }
         }
+        None
     }
+}
+
+/// The kernel's `spinlock_t`.
+pub const SPINLOCK: &str = "spinlock";
+
+fn is_struct(found: Type<'_>) -> bool {
+    matches!(found.kind(), kind::STRUCT | kind::UNION)
 }

@@ -1,5 +1,9 @@
 //! The kernel's symbol table, read once: names always, addresses where they are shown
 //! (`kernel.kptr_restrict`, CAP_SYSLOG; proc_kallsyms(5)).
+//!
+//! The kernel makes the text while it is read, a hundred thousand lines of it, which takes longer than all other
+//! facts. So the file is opened at the start, with the privileges of that moment (`kallsyms_open` in
+//! kernel/kallsyms.c looks at them, no later read does), and read to its end when somebody needs that.
 
 use std::{
     collections::HashMap,
@@ -14,8 +18,12 @@ const KALLSYMS: &str = "/proc/kallsyms";
 /// Addresses are padded with zeros.
 const ADDRESS_DIGITS: usize = 16;
 
-/// The kernel makes the text while it is read: few calls.
-const BUFFER_BYTES: usize = 64 << 10;
+/// A read gives what fits into one page, however much room there is (`seq_read_iter` in fs/seq_file.c).
+const BUFFER_BYTES: usize = 4 << 10;
+
+/// Who may see no addresses sees none: so many functions at address 0 say so. Those at the head of the table that
+/// really are there (variables of CPUs, before 6.15) are no functions.
+const HIDDEN_COUNT: usize = 64;
 
 /// An address that lies further behind a symbol is not that symbol's.
 const FUNCTION_BYTES_MAX: u64 = 256 << 10;
@@ -25,7 +33,10 @@ const MODULE_FUNCTION_BYTES_MAX: u64 = 16 << 10;
 
 /// The functions in the kernel's symbol table.
 pub struct Symbols {
+    /// As far as it is read.
     table: Result<Table, String>,
+    /// What is still to be read.
+    rest: Option<Box<dyn BufRead + Send>>,
 }
 
 /// What the table has of one function.
@@ -40,8 +51,9 @@ pub struct FoundSymbols {
 #[derive(Default)]
 struct Table {
     names: String,
-    /// Sorted by address.
+    /// Sorted by address when it is complete.
     entries: Vec<Entry>,
+    line: Vec<u8>,
 }
 
 struct Entry {
@@ -57,6 +69,43 @@ impl Table {
         &self.names[at..at + usize::from(entry.name_bytes)]
     }
 
+    fn has_address(&self) -> bool {
+        self.entries.iter().any(|entry| entry.address != 0)
+    }
+
+    /// `false` at the end of the text.
+    fn read_line(&mut self, lines: &mut impl BufRead) -> bool {
+        // One line at a time in one place: there are a hundred thousand.
+        self.line.clear();
+        if !lines
+            .read_until(b'\n', &mut self.line)
+            .is_ok_and(|len| len > 0)
+        {
+            return false;
+        }
+        if let Some((address, name, is_module)) = parse_line(self.line.trim_ascii_end())
+            && let (Ok(name_at), Ok(name_bytes)) =
+                (u32::try_from(self.names.len()), u16::try_from(name.len()))
+        {
+            self.names.push_str(name);
+            self.entries.push(Entry {
+                address,
+                name_at,
+                name_bytes,
+                is_module,
+            });
+        }
+        true
+    }
+
+    fn finish(&mut self) {
+        // Stable: of several names for one address the last one of the table is found.
+        self.entries.sort_by_key(|entry| entry.address);
+        self.entries.shrink_to_fit();
+        self.names.shrink_to_fit();
+        self.line = Vec::new();
+    }
+
     /// Functions of the kernel proper, not those of modules.
     fn kernel_names(&self) -> impl Iterator<Item = &str> {
         self.entries
@@ -67,18 +116,42 @@ impl Table {
 }
 
 impl Symbols {
-    /// Reads the table once; that it can't be read is an answer of its own.
-    pub fn read() -> Self {
-        let table = File::open(KALLSYMS)
-            .map(|file| parse(BufReader::with_capacity(BUFFER_BYTES, file)))
-            .map_err(|error| format!("{KALLSYMS}: {error}"));
-        Self { table }
+    /// Opens the table, and reads so much of it that it is known whether it shows addresses. That it can't be
+    /// read is an answer of its own.
+    pub fn open() -> Self {
+        match File::open(KALLSYMS) {
+            Ok(file) => Self::begin(Box::new(BufReader::with_capacity(BUFFER_BYTES, file))),
+            Err(error) => Self::none(format!("{KALLSYMS}: {error}")),
+        }
     }
 
-    /// For who needs none of it: reading the table takes as long as all other facts.
+    /// For who needs none of it.
     pub fn unread() -> Self {
+        Self::none("not looked for".to_owned())
+    }
+
+    fn none(reason: String) -> Self {
         Self {
-            table: Err("not looked for".to_owned()),
+            table: Err(reason),
+            rest: None,
+        }
+    }
+
+    fn begin(mut lines: Box<dyn BufRead + Send>) -> Self {
+        let mut table = Table::default();
+        let is_known = |table: &Table| table.has_address() || table.entries.len() == HIDDEN_COUNT;
+        while !is_known(&table) && table.read_line(&mut lines) {}
+        Self {
+            table: Ok(table),
+            rest: Some(lines),
+        }
+    }
+
+    /// Reads what is still to be read.
+    pub fn finish(&mut self) {
+        if let (Ok(table), Some(mut lines)) = (&mut self.table, self.rest.take()) {
+            while table.read_line(&mut lines) {}
+            table.finish();
         }
     }
 
@@ -88,7 +161,8 @@ impl Symbols {
         names: impl IntoIterator<Item = &'a str>,
     ) -> HashMap<&'a str, FoundSymbols> {
         let none = match &self.table {
-            Ok(_) => Answer::No,
+            Ok(_) if self.rest.is_none() => Answer::No,
+            Ok(_) => Answer::Unknown("not looked for".to_owned()),
             Err(reason) => Answer::Unknown(reason.clone()),
         };
         let mut found: HashMap<_, _> = names
@@ -101,7 +175,8 @@ impl Symbols {
                 (name, none)
             })
             .collect();
-        for symbol in self.table.iter().flat_map(Table::kernel_names) {
+        let table = self.table.as_ref().ok().filter(|_| self.rest.is_none());
+        for symbol in table.into_iter().flat_map(Table::kernel_names) {
             let name = symbol.split_once('.').map_or(symbol, |(name, _)| name);
             let Some(found) = found.get_mut(name) else {
                 continue;
@@ -122,14 +197,18 @@ impl Symbols {
     /// Whether the table shows addresses, which are all 0 to those who may not see them.
     pub fn has_addresses(&self) -> Answer {
         match &self.table {
-            Ok(table) => Answer::of(table.entries.iter().any(|entry| entry.address != 0)),
+            Ok(table) => Answer::of(table.has_address()),
             Err(reason) => Answer::Unknown(reason.clone()),
         }
     }
 
-    /// `function+0x1f` for an address; none where the table has nothing there.
+    /// `function+0x1f` for an address; none where the table has nothing there. What is still to be read of a table
+    /// that shows addresses is read for it.
     #[must_use]
-    pub fn resolve(&self, address: u64) -> Option<String> {
+    pub fn resolve(&mut self, address: u64) -> Option<String> {
+        if self.has_addresses() == Answer::Yes {
+            self.finish();
+        }
         let table = self.table.as_ref().ok()?;
         let behind = table
             .entries
@@ -143,32 +222,6 @@ impl Symbols {
         };
         (entry.address != 0 && offset < limit).then(|| format!("{}+{offset:#x}", table.name(entry)))
     }
-}
-
-fn parse(mut lines: impl BufRead) -> Table {
-    let mut table = Table::default();
-    // One line at a time in one place: there are a hundred thousand.
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
-        if let Some((address, name, is_module)) = parse_line(line.trim_ascii_end())
-            && let (Ok(name_at), Ok(name_bytes)) =
-                (u32::try_from(table.names.len()), u16::try_from(name.len()))
-        {
-            table.names.push_str(name);
-            table.entries.push(Entry {
-                address,
-                name_at,
-                name_bytes,
-                is_module,
-            });
-        }
-        line.clear();
-    }
-    // Stable: of several names for one address the last one of the table is found.
-    table.entries.sort_by_key(|entry| entry.address);
-    table.entries.shrink_to_fit();
-    table.names.shrink_to_fit();
-    table
 }
 
 /// `address kind name`, and where it is not the kernel's own a tab and `[module]`; if it is a function.
@@ -215,10 +268,14 @@ mod tests {
         ffffffffc0000000 t thing\t[module]\n\
         ffffffffc0003000 t ftrace_trampoline\t[__builtin__ftrace]\n";
 
-    fn symbols(text: &[u8]) -> Symbols {
-        Symbols {
-            table: Ok(parse(text)),
-        }
+    fn begun(text: &'static [u8]) -> Symbols {
+        Symbols::begin(Box::new(text))
+    }
+
+    fn symbols(text: &'static [u8]) -> Symbols {
+        let mut symbols = begun(text);
+        symbols.finish();
+        symbols
     }
 
     #[test]
@@ -244,9 +301,7 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_be_read_is_not_a_no() {
-        let symbols = Symbols {
-            table: Err("no".to_owned()),
-        };
+        let mut symbols = Symbols::none("no".to_owned());
         assert!(symbols.find(["x"])["x"].is_there.is_possible());
         assert!(symbols.has_addresses().is_possible());
         assert_eq!(symbols.resolve(1), None);
@@ -254,8 +309,8 @@ mod tests {
 
     #[test]
     fn an_address_gets_the_name_of_the_function_around_it() {
-        let symbols = symbols(WITH_ADDRESSES);
-        let name = |address| symbols.resolve(address);
+        let mut symbols = symbols(WITH_ADDRESSES);
+        let mut name = |address| symbols.resolve(address);
         assert_eq!(
             name(0xffff_ffff_8100_1010).as_deref(),
             Some("_raw_spin_lock+0x10")
@@ -279,8 +334,37 @@ mod tests {
 
     #[test]
     fn hidden_addresses_name_nothing() {
-        let symbols = symbols(TABLE);
+        let mut symbols = symbols(TABLE);
         assert_eq!(symbols.has_addresses(), Answer::No);
         assert_eq!(symbols.resolve(0x10), None);
+    }
+
+    #[test]
+    fn what_was_not_read_yet_is_not_a_no_and_is_read_for_the_first_address() {
+        let mut symbols = begun(WITH_ADDRESSES);
+        assert_eq!(symbols.has_addresses(), Answer::Yes);
+        let is_there = |symbols: &Symbols| {
+            symbols.find(["_raw_spin_lock"])["_raw_spin_lock"]
+                .is_there
+                .clone()
+        };
+        assert_eq!(
+            is_there(&symbols),
+            Answer::Unknown("not looked for".to_owned())
+        );
+        assert_eq!(
+            symbols.resolve(0xffff_ffff_8100_1010).as_deref(),
+            Some("_raw_spin_lock+0x10")
+        );
+        assert_eq!(is_there(&symbols), Answer::Yes);
+    }
+
+    #[test]
+    fn a_table_without_addresses_is_not_read_to_its_end_for_one() {
+        let text = b"0000000000000000 t f\n".repeat(HIDDEN_COUNT + 1);
+        let mut symbols = begun(text.leak());
+        assert_eq!(symbols.has_addresses(), Answer::No);
+        assert_eq!(symbols.resolve(0x10), None);
+        assert!(symbols.rest.is_some());
     }
 }

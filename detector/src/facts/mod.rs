@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::probes;
 
-pub use btf::BtfFacts;
+pub use btf::{BtfFacts, TypeIds, tracepoint_type};
 pub use kallsyms::Symbols;
 pub use offsets::{missing as missing_offsets, to_offsets};
 pub use sysctls::Sysctl;
@@ -148,36 +148,102 @@ fn btf_hint(path: &Path) -> &'static str {
     }
 }
 
-/// Reads all facts about what the probe table speaks of; the symbol table comes with them, because
-/// it is read only once.
-///
-/// # Errors
-/// When there is no type information, which everything else rests on.
-pub fn read(btf_file: Option<PathBuf>) -> Result<(Facts, Symbols), FactsError> {
-    let symbols = Symbols::read();
-    Ok((read_with(btf_file, &symbols)?, symbols))
+/// What is read of a kernel at once.
+pub struct Kernel {
+    /// All facts.
+    pub facts: Facts,
+    /// The numbers to attach programs by.
+    pub type_ids: TypeIds,
+    /// The symbol table, perhaps still to be read.
+    pub symbols: Symbols,
+}
+
+impl Kernel {
+    /// Reads all facts about what the probe table speaks of, and the symbol table with them.
+    ///
+    /// # Errors
+    /// When there is no type information, which everything else rests on.
+    pub fn read(btf_file: Option<PathBuf>) -> Result<Self, FactsError> {
+        let mut kernel = Self::begin(btf_file)?;
+        kernel.read_symbols();
+        Ok(kernel)
+    }
+
+    /// Reads all facts but the names in the symbol table, which is opened.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn begin(btf_file: Option<PathBuf>) -> Result<Self, FactsError> {
+        let symbols = Symbols::open();
+        let (facts, type_ids) = read_with(btf_file, &symbols)?;
+        Ok(Self {
+            facts,
+            type_ids,
+            symbols,
+        })
+    }
+
+    /// Adds what the symbol table has of the functions.
+    pub fn read_symbols(&mut self) {
+        self.symbols.finish();
+        for (name, found) in self.symbols.find(probes::function_names()) {
+            if let Some(function) = self.facts.functions.get_mut(name) {
+                function.in_symbols = found.is_there;
+                function.split_symbols = found.split_off;
+            }
+        }
+    }
 }
 
 /// Reads all facts but those of the symbol table, for what only looks at data.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`Kernel::read`].
 pub fn read_types(btf_file: Option<PathBuf>) -> Result<Facts, FactsError> {
-    read_with(btf_file, &Symbols::unread())
+    Ok(read_with(btf_file, &Symbols::unread())?.0)
 }
 
-fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, FactsError> {
+/// The enum of the helpers that a kernel has (include/uapi/linux/bpf.h).
+const HELPERS: &str = "bpf_func_id";
+
+/// All that is asked of the type information, by name.
+fn type_names() -> impl Iterator<Item = String> {
+    probes::function_names()
+        .chain(offsets::type_names())
+        .chain([btf::SPINLOCK, HELPERS])
+        .map(str::to_owned)
+        .chain(probes::tracepoint_names().map(tracepoint_type))
+}
+
+fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<(Facts, TypeIds), FactsError> {
     let path = btf_file.unwrap_or_else(|| PathBuf::from(KERNEL_BTF));
-    let btf = btf::Types::read(&path).map_err(|source| FactsError::Btf {
+    let btf = btf::Types::read(&path, type_names()).map_err(|source| FactsError::Btf {
         path: path.clone(),
         source,
     })?;
+    facts_of(btf, &path, symbols)
+}
+
+fn facts_of(
+    btf: btf::Types,
+    path: &Path,
+    symbols: &Symbols,
+) -> Result<(Facts, TypeIds), FactsError> {
+    let ids = |name: &str, id: Option<u32>| Some((name.to_owned(), id?));
+    let type_ids = TypeIds {
+        functions: probes::function_names()
+            .filter_map(|name| ids(name, btf.function_id(name)))
+            .collect(),
+        tracepoints: probes::tracepoint_names()
+            .filter_map(|name| ids(name, btf.tracepoint_id(name)))
+            .collect(),
+    };
     let functions = symbols
         .find(probes::function_names())
         .into_iter()
         .map(|(name, found)| {
             let facts = FunctionFacts {
-                in_btf: Answer::of(btf.has_function(name)),
+                in_btf: Answer::of(type_ids.functions.contains_key(name)),
                 in_symbols: found.is_there,
                 split_symbols: found.split_off,
             };
@@ -185,11 +251,14 @@ fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, Fact
         })
         .collect();
     let tracepoints = probes::tracepoint_names()
-        .map(|name| (name.to_owned(), Answer::of(btf.has_tracepoint(name))))
+        .map(|name| {
+            let is_there = type_ids.tracepoints.contains_key(name);
+            (name.to_owned(), Answer::of(is_there))
+        })
         .collect();
     let uname = system::uname()?;
     let cgroup_root = cgroup::root();
-    Ok(Facts {
+    let facts = Facts {
         host: uname.host,
         kernel_release: uname.release,
         kernel_version: uname.version,
@@ -204,12 +273,13 @@ fn read_with(btf_file: Option<PathBuf>, symbols: &Symbols) -> Result<Facts, Fact
         may_read_kernel_log: system::may_read_kernel_log(),
         has_symbol_addresses: symbols.has_addresses(),
         offsets: offsets::find(&btf),
-        has_task_pt_regs: btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
-        btf: btf.into_facts(&path),
+        has_task_pt_regs: btf.has_enumerator(HELPERS, "BPF_FUNC_task_pt_regs"),
+        btf: btf.into_facts(path),
         sysctls: sysctls::read(Path::new("/proc/sys")),
         has_memory_reclaim: cgroup::has_memory_reclaim(cgroup_root.as_deref()),
         cgroup_root,
-    })
+    };
+    Ok((facts, type_ids))
 }
 
 #[cfg(test)]
@@ -255,7 +325,7 @@ pub(crate) mod tests {
     fn a_file_that_is_not_btf_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), b"\x9f\xeb\x01\x00 cut").expect("written");
-        let error = read(Some(file.path().to_owned()))
+        let error = Kernel::begin(Some(file.path().to_owned()))
             .err()
             .expect("no BTF")
             .to_string();

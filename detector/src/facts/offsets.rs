@@ -67,7 +67,9 @@ const FIELDS: &[Field] = fields! {
     file_f_path_dentry: "file" ["f_path.dentry"];
 };
 
+const PT_REGS: &str = "pt_regs";
 const PT_REGS_BYTES: &str = "pt_regs size";
+const DENTRY_FLAGS: &str = "dentry_flags";
 
 /// Flags of dentries in a list of children that are no children, with their values before they
 /// were an enum, which the type information shows (seen in 6.18; the values changed with it):
@@ -86,6 +88,14 @@ impl Field {
     }
 }
 
+/// Names of the types that they are looked for in.
+pub fn type_names() -> impl Iterator<Item = &'static str> {
+    FIELDS
+        .iter()
+        .map(|field| field.structure)
+        .chain([PT_REGS, DENTRY_FLAGS])
+}
+
 /// Looks all of them up.
 pub fn find(types: &Types) -> BTreeMap<String, u32> {
     let mut found: BTreeMap<_, _> = FIELDS
@@ -98,12 +108,12 @@ pub fn find(types: &Types) -> BTreeMap<String, u32> {
             Some((field.key(), offset?))
         })
         .collect();
-    if let Some(bytes) = types.struct_bytes("pt_regs") {
+    if let Some(bytes) = types.struct_bytes(PT_REGS) {
         found.insert(PT_REGS_BYTES.to_owned(), bytes);
     }
     let flags: Vec<_> = NO_CHILD_FLAGS
         .iter()
-        .filter_map(|(flag, _)| types.enumerator("dentry_flags", flag))
+        .filter_map(|(flag, _)| types.enumerator(DENTRY_FLAGS, flag))
         .collect();
     if flags.len() == NO_CHILD_FLAGS.len() {
         let mask = flags.iter().fold(0, |mask, flag| mask | flag);

@@ -37,7 +37,12 @@ pub fn exposure(facts: &Facts) -> Exposure {
             },
         )
     };
-    let (fixed, unfixed) = (has(WALKER_FIXED), has(WALKER_UNFIXED));
+    let unfixed = match (has(WALKER_FIXED), has(WALKER_UNFIXED)) {
+        // One function was renamed, so a kernel has one of the two.
+        (Answer::Yes, Answer::Unknown(_)) => Answer::No,
+        (_, unfixed) => unfixed,
+    };
+    let fixed = has(WALKER_FIXED);
     let walk_on_first_watch = match (&fixed, &unfixed) {
         (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
         // Neither name: a walk under a third one can't be excluded.

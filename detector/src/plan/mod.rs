@@ -13,7 +13,7 @@ pub use settings::{Setting, settings};
 
 use crate::{
     facts::{Answer, Facts},
-    probes::{Kind, PROBES, Point, Probe, TRACE_PROBES, Takes, WALK, Way, When},
+    probes::{Kind, PROBES, Point, Probe, TRACE_PROBES, Takes, WALK, WALKER_UNFIXED, Way, When},
 };
 
 /// How a program is attached.
@@ -153,6 +153,35 @@ pub fn plan_trace(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     plan_table(TRACE_PROBES, facts, wishes)
 }
 
+/// Whether a plan of `run` for these facts rests on the symbol table: where it doesn't, nobody needs to wait for it.
+///
+/// It has the parts of the walker that some callers enter directly. The compiler splits a function where it can put its
+/// first part into a caller of the same source file: the older walker has one there (`__fsnotify_parent`), the newer
+/// one has none. It also has functions that the type information lacks.
+#[must_use]
+pub fn needs_symbols(facts: &Facts, wishes: &Wishes) -> bool {
+    let in_btf = |name: &str| {
+        facts
+            .functions
+            .get(name)
+            .is_some_and(|found| found.in_btf == Answer::Yes)
+    };
+    let is_hidden = |way: &Way| {
+        let by_breakpoint = matches!(way.kind, Kind::Function | Kind::Entry);
+        by_breakpoint && !way.points.iter().any(|point| in_btf(point.name))
+            || way
+                .points
+                .iter()
+                .any(|point| point.needs.is_some_and(|needed| !in_btf(needed)))
+    };
+    wishes.force == Some(Via::Kprobe)
+        || in_btf(WALKER_UNFIXED)
+        || PROBES
+            .iter()
+            .filter(|probe| applies(probe, facts, wishes))
+            .any(|probe| probe.ways.iter().any(is_hidden))
+}
+
 fn plan_table(table: &'static [Probe], facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     let mut plan = Plan {
         probes: Vec::new(),
@@ -212,6 +241,7 @@ fn plan_probe(probe: &Probe, facts: &Facts, wishes: &Wishes) -> ProbePlan {
                 .points
                 .iter()
                 .filter(|point| is_possible(way.kind, point, via, facts, wishes))
+                .filter(|point| !is_other_name(way, point, facts))
                 .map(|point| Target::whole(via, point.name))
                 .collect();
             let lost: Vec<_> = [way.lost]
@@ -263,6 +293,17 @@ fn is_possible(kind: Kind, point: &Point, via: Via, facts: &Facts, wishes: &Wish
         _ => false,
     };
     is_there && has_needed
+}
+
+/// Of several names of one thing, one that may only be in a symbol table which nobody has read, while the type
+/// information has another.
+fn is_other_name(way: &Way, point: &Point, facts: &Facts) -> bool {
+    let found = |name: &str| facts.functions.get(name);
+    let in_btf = |name: &str| found(name).is_some_and(|found| found.in_btf == Answer::Yes);
+    way.takes == Takes::One
+        && !in_btf(point.name)
+        && found(point.name).is_some_and(|found| matches!(found.in_symbols, Answer::Unknown(_)))
+        && way.points.iter().any(|other| in_btf(other.name))
 }
 
 /// What the compiler split off a function and some callers enter directly.

@@ -260,6 +260,72 @@ fn what_run_and_trace_attach_to_is_apart() {
     ));
 }
 
+/// As they are before the symbol table is read, of a kernel with all functions that can have a breakpoint.
+fn from_types_alone(walker: &'static str) -> Facts {
+    let other = if walker == WALKER_FIXED {
+        WALKER_UNFIXED
+    } else {
+        WALKER_FIXED
+    };
+    facts_with(&[
+        (walker, Answer::Yes, unknown(), &[]),
+        (other, Answer::No, unknown(), &[]),
+        ("__x64_sys_inotify_add_watch", Answer::Yes, unknown(), &[]),
+        ("do_fanotify_mark", Answer::Yes, unknown(), &[]),
+        ("fcntl_dirnotify", Answer::Yes, unknown(), &[]),
+        (
+            "native_queued_spin_unlock_traced",
+            Answer::No,
+            unknown(),
+            &[],
+        ),
+    ])
+}
+
+#[test]
+fn symbols_are_needed_where_the_walker_has_parts_or_a_function_is_not_in_the_types() {
+    let plain = Wishes::default();
+    let forced = |force| Wishes {
+        force: Some(force),
+        ..plain
+    };
+    let newer = from_types_alone(WALKER_FIXED);
+    assert!(!needs_symbols(&newer, &plain));
+    assert!(!needs_symbols(&newer, &forced(Via::Fentry)));
+    assert!(needs_symbols(&newer, &forced(Via::Kprobe)));
+    assert!(needs_symbols(
+        &newer,
+        &Wishes {
+            exact_release: true,
+            ..plain
+        }
+    ));
+    assert!(needs_symbols(&from_types_alone(WALKER_UNFIXED), &plain));
+    for name in [
+        WALKER_FIXED,
+        "__x64_sys_inotify_add_watch",
+        "do_fanotify_mark",
+        "fcntl_dirnotify",
+    ] {
+        let mut without = newer.clone();
+        without.functions.get_mut(name).expect(name).in_btf = Answer::No;
+        assert!(needs_symbols(&without, &plain), "{name}");
+    }
+}
+
+#[test]
+fn where_no_symbols_are_needed_the_plan_is_the_same_with_them() {
+    let before = from_types_alone(WALKER_FIXED);
+    let mut after = before.clone();
+    for function in after.functions.values_mut() {
+        function.in_symbols = function.in_btf.clone();
+    }
+    let made = |facts: &Facts| plan(facts, &Wishes::default()).expect("a plan");
+    assert_eq!(made(&before), made(&after));
+    assert_eq!(exposure(&before), exposure(&after));
+    assert_eq!(exposure(&before).walk_on_removal, Answer::No);
+}
+
 #[test]
 fn exposure_tells_fixed_from_unfixed_from_unknown() {
     let fixed = facts_with(&[

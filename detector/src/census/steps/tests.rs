@@ -122,6 +122,9 @@ impl List {
     }
 }
 
+/// Children in a run, where there are many.
+const RUN: usize = CENSUS_STEPS_MAX as usize;
+
 #[test]
 fn a_quiet_directory_is_counted_exactly() {
     for (negative, positive) in [(0, 0), (1, 0), (0, 1), (256, 0), (100, 900), (20_000, 7)] {
@@ -161,7 +164,7 @@ fn children_that_come_and_go_leave_the_count_near_the_truth() {
             }
             // And now and then one around the cursor.
             if random.random_range(0..4) == 0 {
-                let around = runs_count * 256 + random.random_range(0..8);
+                let around = runs_count * RUN + random.random_range(0..8);
                 list.remove(around.min(list.children.len() - 1));
                 list.add(true);
             }
@@ -186,9 +189,9 @@ fn a_place_that_went_is_taken_up_before_it() {
     let mut runs_count = 0;
     let (progress, census) = list.census(|list| {
         runs_count += 1;
-        if runs_count == 40 {
+        if runs_count == 160 {
             // The last thousand that were counted, the cursor among them.
-            let passed = 39 * 256;
+            let passed = 159 * RUN;
             for _ in 0..1_000 {
                 list.remove(passed - 500);
             }
