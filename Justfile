@@ -6,8 +6,8 @@ bin := "target/x86_64-unknown-linux-gnu/release"
 
 cargo_deb := "3.8.0"
 
-# The newest kernel of images/kernels.toml.
-newest := "7.3"
+# The entry of images/kernels.toml that is whatever Debian has newest.
+newest := "newest"
 # The programs are built by the same compiler, for another machine.
 bpf_env := 'RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg bpf_target_arch=\"x86_64\""'
 

@@ -2,9 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    digest::hex, durations::Durations, kernel, kernels::Kernels, scenarios::Scenario,
-};
+use crate::{digest::hex, durations::Durations, kernel, kernels::Kernels, scenarios::Scenario};
 
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

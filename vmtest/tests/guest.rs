@@ -332,7 +332,8 @@ fn a_scenario_has_its_kernels_name() {
 }
 
 /// Each in a guest of its own: what they provoke is the kernel's, at boot or later.
-#[cfg_attr(feature = "vmtest", test)]
+#[test]
+#[ignore = "boots guests: ./justw test-harness"]
 fn what_no_repetition_excuses_is_final_and_what_is_missing_is_named() {
     // A kernel object that is not there: a WARN in each boot, and no other harm.
     let at_boot = r#"kernel_args = ["initcall_blacklist=mm_sysfs_init"]"#;

@@ -6,7 +6,7 @@ use super::{CommandError, OUTPUT, live::Live, make_plan, top::Source as _};
 use crate::{
     attach::{self, Thresholds},
     cli::CheckArgs,
-    facts::{DentryState, Facts, Kernel},
+    facts::{DentryState, Kernel},
     output::{CheckReport, Dangers, Verdict},
     top::Snapshot,
 };

@@ -48,7 +48,8 @@ impl Severity {
             Outcome::TimedOut => Self::TimedOut,
             Outcome::Lost => Self::Lost,
             Outcome::Hung => Self::Hung,
-            Outcome::NotBooted => Self::NotBooted,
+            // A module or a mount that only one side lacks is a difference between the two.
+            Outcome::NotBooted | Outcome::NotReady => Self::NotBooted,
             Outcome::Panicked => Self::Panicked,
             Outcome::Unavailable | Outcome::NotApplicable => return None,
         })

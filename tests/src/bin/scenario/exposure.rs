@@ -38,7 +38,7 @@ const FIRST: Exposure = Exposure {
     herd: false,
 };
 
-/// Each kernel of images/kernels.toml, and the source that its walks are known from.
+/// Each kernel of images/kernels.toml that is not optional, and the source that its walks are known from.
 const KERNELS: &[(&str, Exposure, &str)] = &[
     ("5.10.223", ALL, "5.10.y has the fix since 5.10.226"),
     ("5.10", FIRST, "3f3ef1d9f66b, in 5.10.226"),
@@ -175,8 +175,10 @@ mod tests {
             names.sort();
             names
         };
+        // What an optional entry means changes with the archive: there the calls decide.
+        let pinned = kernels.entries.iter().filter(|entry| !entry.is_optional);
         assert_eq!(
-            names(&mut kernels.entries.iter().map(|entry| entry.name.clone())),
+            names(&mut pinned.map(|entry| entry.name.clone())),
             names(&mut KERNELS.iter().map(|(name, ..)| (*name).to_owned()))
         );
     }
