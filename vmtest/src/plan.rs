@@ -277,7 +277,8 @@ mod tests {
         let manifest = Kernels::load(None).expect("built in");
         let of = |kernel: PlannedKernel, scenario: Scenario| {
             let kernels = [kernel];
-            digest(&kernels, &plan(&kernels, &[scenario]), &manifest)
+            let all = [scenario];
+            digest(&kernels, &plan(&kernels, &all, &durations(&all)), &manifest)
         };
         let same = || of(kernel("6.1", "lts"), scenario("a", true, Mode::Multi));
         assert_eq!(same(), same());

@@ -202,13 +202,15 @@ impl Symbols {
         }
     }
 
-    /// `function+0x1f` for an address; none where the table has nothing there. What is still to be read of a table
-    /// that shows addresses is read for it.
+    /// Whether there is something left to be read that has addresses.
     #[must_use]
-    pub fn resolve(&mut self, address: u64) -> Option<String> {
-        if self.has_addresses() == Answer::Yes {
-            self.finish();
-        }
+    pub fn is_worth_finishing(&self) -> bool {
+        self.rest.is_some() && self.has_addresses() == Answer::Yes
+    }
+
+    /// `function+0x1f` for an address; none where the table has nothing there, as far as it was read.
+    #[must_use]
+    pub fn resolve(&self, address: u64) -> Option<String> {
         let table = self.table.as_ref().ok()?;
         let behind = table
             .entries
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_be_read_is_not_a_no() {
-        let mut symbols = Symbols::none("no".to_owned());
+        let symbols = Symbols::none("no".to_owned());
         assert!(symbols.find(["x"])["x"].is_there.is_possible());
         assert!(symbols.has_addresses().is_possible());
         assert_eq!(symbols.resolve(1), None);
@@ -309,8 +311,8 @@ mod tests {
 
     #[test]
     fn an_address_gets_the_name_of_the_function_around_it() {
-        let mut symbols = symbols(WITH_ADDRESSES);
-        let mut name = |address| symbols.resolve(address);
+        let symbols = symbols(WITH_ADDRESSES);
+        let name = |address| symbols.resolve(address);
         assert_eq!(
             name(0xffff_ffff_8100_1010).as_deref(),
             Some("_raw_spin_lock+0x10")
@@ -352,6 +354,9 @@ mod tests {
             is_there(&symbols),
             Answer::Unknown("not looked for".to_owned())
         );
+        assert!(symbols.is_worth_finishing());
+        symbols.finish();
+        assert!(!symbols.is_worth_finishing());
         assert_eq!(
             symbols.resolve(0xffff_ffff_8100_1010).as_deref(),
             Some("_raw_spin_lock+0x10")
@@ -362,9 +367,9 @@ mod tests {
     #[test]
     fn a_table_without_addresses_is_not_read_to_its_end_for_one() {
         let text = b"0000000000000000 t f\n".repeat(HIDDEN_COUNT + 1);
-        let mut symbols = begun(text.leak());
+        let symbols = begun(text.leak());
         assert_eq!(symbols.has_addresses(), Answer::No);
+        assert!(!symbols.is_worth_finishing());
         assert_eq!(symbols.resolve(0x10), None);
-        assert!(symbols.rest.is_some());
     }
 }

@@ -151,8 +151,7 @@ fn probe(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String> {
         return match &known.why_not {
             None => Ok(()),
             Some(why) => Err(format!(
-                "{why} (believed for {} more minutes; to try now, remove {})",
-                (FAILURE_S - (now_s - known.at_s)).div_euclid(60) + 1,
+                "{why} (seen within the last hour; to try now, remove {})",
                 file().display()
             )),
         };

@@ -154,6 +154,7 @@ impl<W: Write> Loop<W> {
         tokio::pin!(end);
         let mut reload = Reload::new(args, &service).map_err(CommandError::io("signals"))?;
         self.give_up_privileges(&maps, args)?;
+        self.stacks.begin_reading();
         self.evidence = evidence.map(Begun::hand_over).transpose()?;
         service.ready(reload::status(args));
         let mut ping = interval(service.period());
@@ -192,13 +193,20 @@ impl<W: Write> Loop<W> {
                 }
                 _ = ping.tick() => service.ping(),
                 () = reload.signalled() => {}
-                _ = tick.tick(), if self.pipeline.is_pending() || self.is_report_due => {
+                // An incident waits for the names in its stacks while the symbol table is read, right after the start.
+                _ = tick.tick(), if (self.pipeline.is_pending() || self.is_report_due) && !self.stacks.are_names_due() => {
                     // The time first: what had come by then is in what is drained.
                     let now_ns = clock::monotonic_ns();
                     if let Some(log) = &mut kernel_log {
                         self.read_kernel_log(log.get_mut())?;
                     }
                     self.drain(records.get_mut())?;
+                    if self.stacks.are_names_due() {
+                        continue;
+                    }
+                    if let Some(symbols) = self.stacks.names() {
+                        self.feed(&Input::Symbols(symbols))?;
+                    }
                     self.tell_children(&mut maps)?;
                     let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
                     self.feed(&Input::Tick { now_ns, lost_count })?;
@@ -217,6 +225,9 @@ impl<W: Write> Loop<W> {
         }
         service.stopping();
         self.drain(records.get_mut())?;
+        if let Some(symbols) = self.stacks.wait_for_names() {
+            self.feed(&Input::Symbols(symbols))?;
+        }
         self.tell_children(&mut maps)?;
         let counts = maps.counts().map_err(CommandError::io("counters"))?;
         self.feed(&Input::End(counts))?;
@@ -271,7 +282,8 @@ impl<W: Write> Loop<W> {
                 }
                 _ => {}
             }
-            if let Some(symbols) = self.stacks.new_symbols(&bytes) {
+            self.stacks.note(&bytes);
+            if let Some(symbols) = self.stacks.names() {
                 self.feed(&Input::Symbols(symbols))?;
             }
             self.feed(&Input::Record(bytes))?;

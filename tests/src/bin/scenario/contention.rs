@@ -80,6 +80,7 @@ pub fn observe(checks: &mut Checks, dir: &Path, options: &[&str]) -> anyhow::Res
     let path = dir.to_str().context("a path of ours")?;
     let metronome = Background::metronome(TIMEKEEPER_CPU)?;
     let mut detector = Detector::start(&[OPTIONS, options].concat())?;
+    detector.settle()?;
     let lookers = Background::start(&[
         "lookup",
         "--dir",

@@ -135,6 +135,17 @@ impl Detector {
         self.child.id()
     }
 
+    /// Waits until it has read the symbol table, which it goes on with behind its first line: until then a thread of
+    /// its own takes a CPU, and an incident waits for the names in its stacks.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let open_files = format!("/proc/{}/fd", self.pid());
+        kernel::wait_until("the symbol table is read", || {
+            let files = std::fs::read_dir(&open_files).context("its open files")?;
+            let mut targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+            Ok(!targets.any(|target| target.ends_with("kallsyms")))
+        })
+    }
+
     /// Waits until a line is what is looked for.
     pub fn wait_for(
         &mut self,

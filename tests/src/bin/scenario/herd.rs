@@ -161,24 +161,22 @@ fn provoke(
     Ok((accounts, ended.incidents()?, rounds))
 }
 
-/// By its own account, whoever touches a file right after the watch went is not held up for a walk, in the median
-/// round. With a herd it would walk itself, or wait for who does. The threads' accounts can't say so: where four
-/// vCPUs had to share two busy CPUs, nearly all threads were slow for half of a walk in every round, of the host.
+/// By its own account, whoever touches a file right after the watch went is not held up for a walk, in the quickest
+/// round: a busy host makes calls longer, never shorter. With a herd each would walk, or wait for who does. The
+/// threads' accounts can't say so: where four vCPUs had to share two busy CPUs, nearly all threads were slow for half
+/// of a walk in every round, of the host.
 fn nobody_is_held_up(checks: &mut Checks, rounds: &[Round]) -> anyhow::Result<()> {
-    let lengths_ns = |step: &str| {
+    let shortest_ns = |step: &str| {
         let calls = rounds.iter().flatten();
         let of_step = calls.filter(|call| call.step == step);
-        let mut lengths_ns: Vec<_> = of_step.map(TimedCall::call_ns).collect();
-        lengths_ns.sort_unstable();
-        lengths_ns
+        let shortest = of_step.map(TimedCall::call_ns).min();
+        shortest.with_context(|| format!("no {step}"))
     };
-    let walk_ns = *lengths_ns("watch").first().context("no watch")?;
-    let touches_ns = lengths_ns("open-child");
-    let median_ns = *touches_ns.get(touches_ns.len() / 2).context("no touch")?;
+    let (walk_ns, touch_ns) = (shortest_ns("watch")?, shortest_ns("open-child")?);
     checks.that(
-        "who touches a file when the watch went is not held up for half a walk, in the median round",
-        median_ns < walk_ns / 2,
-        format!("{touches_ns:?} ns, the shortest watch {walk_ns} ns"),
+        "who touches a file when the watch went is not held up for half a walk, in the quickest round",
+        touch_ns < walk_ns / 2,
+        format!("{touch_ns} ns, the shortest watch {walk_ns} ns"),
     );
     Ok(())
 }

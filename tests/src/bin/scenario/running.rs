@@ -20,6 +20,7 @@ pub const CHILDREN_COUNT: u64 = 200_000;
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
     let mut detector = Detector::start(&["--walk-threshold", "5ms", "--poll-period", "1ms"])?;
+    detector.settle()?;
     workload::watch(&dir, &[])?;
     let running = detector.wait_for("running walk", |line| line["state"] == "running")?;
     let finished = detector.wait_for("finished walk", |line| line["state"] == "finished")?;

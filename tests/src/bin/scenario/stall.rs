@@ -84,6 +84,7 @@ fn observe(checks: &mut Checks) -> anyhow::Result<Seen> {
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let path = dir.to_str().context("a path of ours")?;
     let mut detector = Detector::start(OPTIONS)?;
+    detector.settle()?;
     let lookers = Background::start(&[
         "lookup",
         "--dir",
