@@ -14,7 +14,9 @@ use fslockup::{
 #[test]
 fn the_corpus_has_every_kernel_of_the_manifest() {
     let kernels = vmtest::kernels::Kernels::load(None).expect("the manifest");
-    for kernel in kernels.entries.iter().map(|kernel| &kernel.name) {
+    // What an optional entry means changes with the archive.
+    let pinned = kernels.entries.iter().filter(|entry| !entry.is_optional);
+    for kernel in pinned.map(|entry| &entry.name) {
         // Where spinlocks sleep there are no stalls.
         let damage = if kernel.ends_with("-rt") {
             "rt"

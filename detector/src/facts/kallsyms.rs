@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn hidden_addresses_name_nothing() {
-        let mut symbols = symbols(TABLE);
+        let symbols = symbols(TABLE);
         assert_eq!(symbols.has_addresses(), Answer::No);
         assert_eq!(symbols.resolve(0x10), None);
     }
