@@ -85,7 +85,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         ),
     );
     if !has_herd {
-        nobody_is_held_up(checks, &rounds)?;
+        checks.figure("quickest_touch_to_watch", quickest_touch(&rounds)?);
         checks.equal("walks of the threads", herd.len(), 0);
         return Ok(());
     }
@@ -161,24 +161,19 @@ fn provoke(
     Ok((accounts, ended.incidents()?, rounds))
 }
 
-/// By its own account, whoever touches a file right after the watch went is not held up for a walk, in the quickest
-/// round: a busy host makes calls longer, never shorter. With a herd each would walk, or wait for who does. The
-/// threads' accounts can't say so: where four vCPUs had to share two busy CPUs, nearly all threads were slow for half
-/// of a walk in every round, of the host.
-fn nobody_is_held_up(checks: &mut Checks, rounds: &[Round]) -> anyhow::Result<()> {
+/// How long it took to touch a file right after the watch went, in watches. A figure and no claim: the one who touches
+/// shares four CPUs with the threads, and waited for one as long as a walk takes (12 of 14 ms in the quickest of ten
+/// rounds, seen on the fixed 5.10). That a removal doesn't walk there by its caller's clock is in `removal`.
+fn quickest_touch(rounds: &[Round]) -> anyhow::Result<f64> {
     let shortest_ns = |step: &str| {
         let calls = rounds.iter().flatten();
         let of_step = calls.filter(|call| call.step == step);
         let shortest = of_step.map(TimedCall::call_ns).min();
-        shortest.with_context(|| format!("no {step}"))
+        shortest
+            .map(crate::negative_flood::precise)
+            .with_context(|| format!("no {step}"))
     };
-    let (walk_ns, touch_ns) = (shortest_ns("watch")?, shortest_ns("open-child")?);
-    checks.that(
-        "who touches a file when the watch went is not held up for half a walk, in the quickest round",
-        touch_ns < walk_ns / 2,
-        format!("{touch_ns} ns, the shortest watch {walk_ns} ns"),
-    );
-    Ok(())
+    Ok(shortest_ns("open-child")? / shortest_ns("watch")?)
 }
 
 /// Whether a thread that touches its file makes this system call.
