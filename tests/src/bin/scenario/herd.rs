@@ -169,9 +169,7 @@ fn quickest_touch(rounds: &[Round]) -> anyhow::Result<f64> {
         let calls = rounds.iter().flatten();
         let of_step = calls.filter(|call| call.step == step);
         let shortest = of_step.map(TimedCall::call_ns).min();
-        shortest
-            .map(crate::negative_flood::precise)
-            .with_context(|| format!("no {step}"))
+        shortest.map(precise).with_context(|| format!("no {step}"))
     };
     Ok(shortest_ns("open-child")? / shortest_ns("watch")?)
 }
