@@ -120,8 +120,8 @@ impl Durations {
     pub fn to_toml(&self) -> String {
         let text = toml::to_string(self).expect("names and numbers always serialize");
         format!(
-            "# How long scenarios take, which guests are put in order by: made by `vmtest durations RESULTS` of a\n\
-             # results.json. In milliseconds of the host's time; only how they compare matters.\n\n{text}"
+            "# How long scenarios take, which guests are put in order by; `vmtest durations RESULTS` writes\n\
+             # them from a results.json. In milliseconds of the host's time; only how they compare matters.\n\n{text}"
         )
     }
 }

@@ -23,6 +23,9 @@ pub struct Sample {
     all_ticks: u64,
 }
 
+/// Less says nothing: any process waits for a CPU for most of some microseconds. A silence is tens of seconds.
+const PASSED_MIN: Duration = Duration::from_secs(1);
+
 impl Sample {
     /// One of now, or nothing where the process is gone or the kernel doesn't account.
     #[must_use]
@@ -71,6 +74,9 @@ impl Sample {
         let passed = later.at.saturating_duration_since(self.at);
         if later.is_stopped {
             return Some("QEMU has been stopped".to_owned());
+        }
+        if passed < PASSED_MIN {
+            return None;
         }
         let all_ticks = later.all_ticks.saturating_sub(self.all_ticks);
         let steal_ticks = later.steal_ticks.saturating_sub(self.steal_ticks);
