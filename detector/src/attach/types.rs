@@ -8,7 +8,7 @@ use crate::facts::{TypeIds, tracepoint_type};
 /// `BTF_KIND_*` in `info` (include/uapi/linux/btf.h).
 const TYPEDEF: u32 = 8 << 24;
 const FUNC: u32 = 12 << 24;
-/// What stands for all types that nobody asks for.
+/// What stands for all types that are not looked for.
 const VOID_CONST: u32 = 10 << 24;
 
 /// Types in which each function and tracepoint has the number that it has in the kernel, and all others are nothing.
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// With the parser of somebody else, as aya shows nothing of what it has parsed.
+    /// With another parser, as aya shows nothing of what it has parsed.
     #[test]
     fn each_name_has_its_number() {
         let ids = TypeIds {

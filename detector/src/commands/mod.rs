@@ -134,8 +134,8 @@ pub fn execute(command: &Command) -> ExitCode {
     }
 }
 
-/// Reads what a plan of `run` is made from. The symbol table takes as long as all else, so what of it nobody needs
-/// yet is left for later.
+/// Reads what a plan of `run` is made from. The symbol table takes as long as all else, so it is left for later where
+/// the plan does not need it.
 fn read_kernel(args: &KernelArgs) -> Result<Kernel, CommandError> {
     let mut kernel = Kernel::begin(args.btf.clone())?;
     if needs_symbols(&kernel.facts, &wishes(args)) {

@@ -3,7 +3,8 @@
 //!
 //! The kernel makes the text while it is read, a hundred thousand lines of it, which takes longer than all other
 //! facts. So the file is opened at the start, with the privileges of that moment (`kallsyms_open` in
-//! kernel/kallsyms.c looks at them, no later read does), and read to its end when somebody needs that.
+//! kernel/kallsyms.c looks at them, no later read does), and read to its end before the plan where it needs
+//! that, else by a thread behind the first line.
 
 use std::{
     collections::HashMap,
