@@ -7,8 +7,14 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// Runs it with a program in the place of `just` that does what `cases` says for each recipe.
+/// Its exit code and last four lines.
 fn everything(cases: &str) -> (i32, String) {
+    everything_lines(4, cases)
+}
+
+/// Runs it with a program in the place of `just` that does what `cases` says for each recipe: its exit code and
+/// last lines.
+fn everything_lines(count: usize, cases: &str) -> (i32, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let just = directory.path().join("just");
     // Written by another process: see execve(2), ETXTBSY, and tests that start children meanwhile.
@@ -29,13 +35,13 @@ fn everything(cases: &str) -> (i32, String) {
         .expect("it starts");
     let left: Vec<_> = fs::read_dir(directory.path()).expect("readable").collect();
     assert_eq!(left.len(), 1, "only the program is left: {left:?}");
-    said(&output)
+    said(&output, count)
 }
 
-fn said(output: &Output) -> (i32, String) {
+fn said(output: &Output, count: usize) -> (i32, String) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(4)..].join("\n");
+    let last = lines[lines.len().saturating_sub(count)..].join("\n");
     (output.status.code().expect("an exit code"), last)
 }
 
@@ -59,6 +65,21 @@ fn a_host_test_that_fails_stops_no_other_part() {
     let (code, last) = everything(&[host, HARNESS, MATRIX].join("\n"));
     let expected = "host tests: 4 passed, 1 failed\nharness tests: 3 passed, 0 failed\n\
                     matrix: 40 passed, 0 failed\n47 passed, 1 failed";
+    assert_eq!((code, last.as_str()), (1, expected));
+}
+
+#[test]
+fn what_failed_is_named_at_the_end() {
+    let host = "test-host) echo 'test a::b ... ok'; echo 'test a::c ... FAILED'; \
+                echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; exit 101;;";
+    let matrix = "vmtest) echo 'FAILED herd 5.10'; echo 'flaky: stall on 6.1: at first failed: late'; \
+                  echo 'failed: herd on 5.10: failed: one walk: 2'; echo '2 passed, 1 failed'; exit 1;;";
+    let (code, last) = everything_lines(7, &[host, HARNESS, matrix].join("\n"));
+    let expected = "host tests, failed: a::c\nhost tests: 1 passed, 1 failed\n\
+                    harness tests: 3 passed, 0 failed\n\
+                    matrix, flaky: stall on 6.1: at first failed: late\n\
+                    matrix, failed: herd on 5.10: failed: one walk: 2\n\
+                    matrix: 2 passed, 1 failed\n6 passed, 2 failed";
     assert_eq!((code, last.as_str()), (1, expected));
 }
 

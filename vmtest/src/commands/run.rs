@@ -61,6 +61,9 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
     if result.is_interrupted {
         println!("interrupted");
     }
+    for line in result.failed_lines() {
+        println!("{line}");
+    }
     println!("{}", result.verdict_line());
     Ok(match (result.is_interrupted, result.failed_count) {
         (true, _) => INTERRUPTED,
