@@ -58,6 +58,32 @@ fn standing(judged: &Value, subject: &str) -> String {
         .to_owned()
 }
 
+/// A run begins by emptying its output directory, and `run` and `gate` have the same by default.
+#[test]
+fn a_baseline_in_the_output_directory_is_refused_and_stays() {
+    let out = tempfile::tempdir().expect("a directory");
+    let baseline = out.path().join("results.json");
+    fs::copy(saved("6.json"), &baseline).expect("a copy");
+    let before = fs::read(&baseline).expect("there");
+    let output = Command::new(env!("CARGO_BIN_EXE_vmtest"))
+        .args(["gate", "--candidate", "6.12", "--baseline"])
+        .arg(format!("{}:6.1", baseline.display()))
+        .arg("--out")
+        .arg(out.path())
+        .output()
+        .expect("vmtest runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(
+        stderr,
+        format!(
+            "vmtest: {}: in the output directory, and the run would remove it (give another directory with --out)\n",
+            baseline.display()
+        )
+    );
+    assert_eq!(fs::read(&baseline).expect("still there"), before);
+}
+
 const REMOVALS: [&str; 2] = ["removal, negative children", "removal, positive children"];
 const EXPOSURES: [&str; 4] = [
     "walk on removal",

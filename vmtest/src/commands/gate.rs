@@ -42,6 +42,11 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let not_of_kernels: Vec<String> = of_commands.map(|one| one.name.clone()).collect();
     let sides = sides(arguments, kernels)?;
     let live: Vec<PlannedKernel> = sides.iter().filter_map(Side::planned).cloned().collect();
+    if !live.is_empty() {
+        for side in &sides {
+            side.outlives_run(&arguments.out)?;
+        }
+    }
     fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let own = if live.is_empty() {
         None
@@ -173,6 +178,26 @@ impl Side {
             Self::Live(planned) => Some(planned),
             Self::Saved(_) => None,
         }
+    }
+
+    /// A run begins by removing the results of the run before from its output directory.
+    fn outlives_run(&self, out: &Path) -> Result<()> {
+        let Self::Saved(results) = self else {
+            return Ok(());
+        };
+        let Some(path) = &results.saved_in else {
+            return Ok(());
+        };
+        // Only where the output directory is there can a file be in it.
+        let (Ok(file), Ok(out_there)) = (path.canonicalize(), out.canonicalize()) else {
+            return Ok(());
+        };
+        ensure!(
+            file.parent() != Some(&out_there),
+            "{}: in the output directory, and the run would remove it (give another directory with --out)",
+            path.display()
+        );
+        Ok(())
     }
 
     /// Its results, of a kernel that was run here those of that run.
