@@ -31,8 +31,8 @@ pub fn escape(bytes: &[u8]) -> String {
 /// Text that was escaped before, or should have been: what [`escape`] would not let through becomes
 /// visible, and backslashes stay single.
 #[must_use]
-pub fn escape_rest(text: &str) -> String {
-    escape(text.as_bytes()).replace("\\\\", "\\")
+pub fn escape_rest(text: impl AsRef<[u8]>) -> String {
+    escape(text.as_ref()).replace("\\\\", "\\")
 }
 
 /// C1 controls, zero-width and direction-changing characters, line and paragraph separators.

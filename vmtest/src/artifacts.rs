@@ -7,6 +7,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use fslockup::escape::escape_rest;
+
 use crate::protocol::{FileEnd, Message};
 
 /// The scenario's own streams are kept under these names beside its files.
@@ -95,7 +97,7 @@ impl Files {
         let cut = self.open.keys().map(|name| {
             format!(
                 "{}: cut off, the guest did not finish it",
-                crate::kernel_log::printable(name.as_bytes())
+                escape_rest(name.as_bytes())
             )
         });
         self.problems.iter().cloned().chain(cut).collect()
@@ -103,7 +105,7 @@ impl Files {
 
     /// Guests are not trusted: their files must not fill the disk, nor be larger than they are.
     fn admit(&mut self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<(), String> {
-        let name = crate::kernel_log::printable(name.as_bytes());
+        let name = escape_rest(name.as_bytes());
         if offset_bytes.saturating_add(length_bytes) > FILE_BYTES_MAX {
             return Err(format!(
                 "{name}: more than {} MiB, the rest is not kept",

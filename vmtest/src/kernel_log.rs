@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use fslockup::escape::escape_rest;
 use serde::{Deserialize, Serialize};
 
 /// The level of a warning; lower is worse (`include/linux/kern_levels.h`).
@@ -216,7 +217,7 @@ pub fn classify(text: &[u8]) -> Option<Report> {
     if !SIGNS.iter().any(could_be) {
         return None;
     }
-    let line = printable(text);
+    let line = escape_rest(text);
     let sign = SIGNS
         .iter()
         .find(|(start, part, _)| line.starts_with(start) && line.contains(part));
@@ -273,29 +274,6 @@ fn strip_time(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// Text that is safe on a terminal and in every report: control characters and bytes that are not
-/// UTF-8 are escaped.
-#[must_use]
-pub fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            // Bidirectional overrides reorder what a terminal shows without being controls.
-            let is_unsafe = character.is_control()
-                || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if is_unsafe {
-                text.extend(character.escape_default());
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,7 +303,7 @@ mod tests {
             b"\xff\xff;",
             b"4,1,99999999999999999999,-;y",
         ] {
-            assert_eq!(Record::parse(bytes), None, "{}", printable(bytes));
+            assert_eq!(Record::parse(bytes), None, "{}", escape_rest(bytes));
         }
     }
 
@@ -377,7 +355,7 @@ mod tests {
             (b"\xff\xfe[[[[BUG", None),
         ];
         for (line, expected) in cases {
-            assert_eq!(kind_of(line), expected, "{}", printable(line));
+            assert_eq!(kind_of(line), expected, "{}", escape_rest(line));
         }
     }
 
@@ -489,9 +467,13 @@ mod tests {
     #[test]
     fn hostile_bytes_come_out_printable() {
         assert_eq!(
-            printable(b"a\x1b[2Jb\r\xff\xc3\xa4"),
-            "a\\u{1b}[2Jb\\r\\xff\u{e4}"
+            escape_rest(b"a\x1b[2Jb\r\xff\xc3\xa4"),
+            "a\\x1b[2Jb\\x0d\\xff\u{e4}"
         );
-        assert_eq!(printable("\u{202e}x".as_bytes()), "\\u{202e}x");
+        // The same rule as the detector's, so what one shows neither can hide.
+        assert_eq!(
+            escape_rest("\u{202e}x\u{200b}\u{feff}"),
+            "\\u{202e}x\\u{200b}\\u{feff}"
+        );
     }
 }

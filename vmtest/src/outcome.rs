@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use fslockup::escape::escape_rest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -217,7 +218,7 @@ fn judge_command(ended: &Ended, findings: &Result<Findings, String>) -> Judgemen
         }) = findings
         && checks.is_empty()
     {
-        let reason = crate::kernel_log::printable(reason.as_bytes());
+        let reason = escape_rest(reason.as_bytes());
         return Judgement::new(Outcome::NotApplicable, reason);
     }
     let broken_check = match findings {
@@ -231,7 +232,7 @@ fn judge_command(ended: &Ended, findings: &Result<Findings, String>) -> Judgemen
     let broken_check = broken_check.or_else(|| {
         let reason = findings.as_ref().ok()?.not_applicable.as_ref()?;
         let text = format!("not applicable, but not without a claim or by its exit code: {reason}");
-        Some(crate::kernel_log::printable(text.as_bytes()))
+        Some(escape_rest(text.as_bytes()))
     });
     match (ended.code, broken_check) {
         (Some(0), None) => Judgement::new(Outcome::Passed, ""),
@@ -250,7 +251,7 @@ fn describe(check: &Check) -> String {
     } else {
         format!("{}: {}", check.claim, check.detail)
     };
-    crate::kernel_log::printable(text.as_bytes())
+    escape_rest(text.as_bytes())
 }
 
 /// Judges a scenario whose guest ended under it; `None` when that says nothing about it.
@@ -330,7 +331,7 @@ mod tests {
         );
         assert_eq!(
             judge(&exited(1), &Ok(broken), &seen(&[], 0), &[]).detail,
-            "c: d\\u{1b}"
+            "c: d\\x1b"
         );
         assert_eq!(
             judge(&exited(0), &Err("no JSON".into()), &seen(&[], 0), &[]).outcome,
@@ -403,7 +404,7 @@ mod tests {
             &[],
         );
         assert_eq!(judgement.outcome, Outcome::NotApplicable);
-        assert_eq!(judgement.detail, "no kprobes\\u{1b}");
+        assert_eq!(judgement.detail, "no kprobes\\x1b");
         for (code, findings, reports) in [
             (code, Findings::default(), vec![]),
             (1, lacks.clone(), vec![]),

@@ -158,7 +158,7 @@ fn shortened(text: String) -> String {
 
 fn make_harmless(value: &mut Value) {
     match value {
-        Value::String(text) => *text = escape_rest(text),
+        Value::String(text) => *text = escape_rest(&*text),
         Value::Array(values) => values.iter_mut().for_each(make_harmless),
         Value::Object(values) => values.values_mut().for_each(make_harmless),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use fslockup::escape::escape_rest;
+
 use super::KernelError;
 use crate::packages::Kernel;
 
@@ -73,7 +75,7 @@ fn read_version(file: &mut File, offset: u64) -> io::Result<String> {
     file.seek(SeekFrom::Start(offset))?;
     file.take(256).read_to_end(&mut text)?;
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    Ok(crate::kernel_log::printable(text))
+    Ok(escape_rest(text))
 }
 
 #[cfg(test)]

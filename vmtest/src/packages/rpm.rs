@@ -14,10 +14,10 @@ use std::{
     path::Path,
 };
 
+use fslockup::escape::escape_rest;
 use rpm::{FileType, PackageReader};
 
 use super::{PackageError, STREAM_LIMIT_BYTES, compression::Compression, rpm_index, sink::Sink};
-use crate::kernel_log::printable;
 
 /// How a cpio archive begins, plain (`070701`) or as rpm strips it (`07070X`).
 const CPIO_START: &[u8] = b"07070";
@@ -77,7 +77,7 @@ pub fn unpack(package: &Path, sink: &mut Sink) -> Result<(), PackageError> {
 /// The crate's messages may quote the package.
 fn one_line(text: &str) -> String {
     let text: String = text.chars().take(200).collect();
-    printable(text.replace('\n', " ").as_bytes())
+    escape_rest(text.replace('\n', " ").as_bytes())
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ mod summary;
 use std::{fmt, fs, path::Path};
 
 use anyhow::Context as _;
+use fslockup::escape::escape_rest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    kernel_log::printable,
     outcome::Outcome,
     packages::Meaning,
     qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
@@ -150,9 +150,7 @@ impl RunResult {
             .iter()
             .filter(|result| result.outcome == Outcome::Passed)
             .count();
-        let is_failure =
-            |result: &&ScenarioResult| result.outcome != Outcome::Passed && !result.is_excused;
-        self.failed_count = self.scenarios.iter().filter(is_failure).count();
+        self.failed_count = self.failures().count();
         // A kernel's own word, where its file had none.
         for version in &mut self.kernel_versions {
             let mut own = self
@@ -183,6 +181,25 @@ impl RunResult {
             }
         }
         kernels
+    }
+
+    /// What failed, and is not excused.
+    fn failures(&self) -> impl Iterator<Item = &ScenarioResult> {
+        self.scenarios
+            .iter()
+            .filter(|result| result.outcome != Outcome::Passed && !result.is_excused)
+    }
+
+    /// A line for each of them.
+    #[must_use]
+    pub fn failed_lines(&self) -> Vec<String> {
+        let line = |result: &ScenarioResult| {
+            format!(
+                "failed: {} on {}: {}: {}",
+                result.scenario, result.kernel, result.outcome, result.detail
+            )
+        };
+        self.failures().map(line).collect()
     }
 
     /// A line for each scenario that was repeated: what passed then is flaky, what failed is said more about.
@@ -302,13 +319,13 @@ impl RunResult {
 /// A file may come from anywhere, and what is in it goes to terminals.
 fn make_printable(value: &mut Value) {
     match value {
-        Value::String(text) => *text = printable(text.as_bytes()),
+        Value::String(text) => *text = escape_rest(text.as_bytes()),
         Value::Array(values) => values.iter_mut().for_each(make_printable),
         Value::Object(fields) => {
             let old = std::mem::take(fields);
             for (name, mut value) in old {
                 make_printable(&mut value);
-                fields.insert(printable(name.as_bytes()), value);
+                fields.insert(escape_rest(name.as_bytes()), value);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -323,6 +340,13 @@ mod tests {
     fn an_excused_kernel_is_neither_passed_nor_failed_but_named() {
         let run = sample::run();
         assert_eq!(run.verdict_line(), "2 passed, 2 failed");
+        assert_eq!(
+            run.failed_lines(),
+            [
+                "failed: kill-9 on 6.1: hung: no sign of life",
+                "failed: flood on 7.3: failed: one walk: there were 2 | <&> \\u{1b}",
+            ]
+        );
         assert_eq!(run.excused_kernels, ["5.10.223"]);
         assert_eq!(run.unavailable_count, 1);
         assert_eq!(
@@ -358,7 +382,7 @@ mod tests {
         run.scenarios[0].figures.insert("\u{1b}c".into(), 1.0);
         run.write(directory.path()).expect("written");
         let read = RunResult::read(&path).expect("results");
-        assert_eq!(read.scenarios[0].detail, "\\u{1b}]0;x\\u{7}");
+        assert_eq!(read.scenarios[0].detail, "\\x1b]0;x\\x07");
         assert!(!format!("{read:?}").contains('\u{1b}'));
     }
 

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fslockup::escape::escape_rest;
+
 use super::KernelSlot;
 use crate::{
     artifacts::{FILE_BYTES_MAX, Files},
@@ -180,7 +182,7 @@ impl<'a> Collector<'a> {
             Message::KernelLog(bytes) => append(&mut self.kernel_log, &bytes),
             Message::Trouble(text) => {
                 log::info!("{} {}: {text}", self.slot.label(), self.guest);
-                self.trouble(kernel_log::printable(text.as_bytes()));
+                self.trouble(escape_rest(text.as_bytes()));
             }
             Message::Ended(ended) => self.ended(&ended),
             Message::Heartbeat | Message::Bye(_) | Message::Broken(_) => {}

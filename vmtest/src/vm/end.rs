@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitStatus};
 
+use fslockup::escape::escape_rest;
+
 use super::limits::Overrun;
 use crate::kernel_log;
 
@@ -139,7 +141,7 @@ fn last_words_of_pid_1(console: &[u8]) -> Option<String> {
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.trim_ascii().strip_prefix(b"vmtest: "))
         .next_back()
-        .map(kernel_log::printable)
+        .map(escape_rest)
 }
 
 fn why_not_booted(evidence: &Evidence) -> String {
@@ -148,7 +150,7 @@ fn why_not_booted(evidence: &Evidence) -> String {
         .split(|byte| *byte == b'\n')
         .find(|line| !line.trim_ascii().is_empty());
     let said = said
-        .map(|line| format!(": {}", kernel_log::printable(line.trim_ascii())))
+        .map(|line| format!(": {}", escape_rest(line.trim_ascii())))
         .unwrap_or_default();
     match (&evidence.qemu_end, evidence.overrun) {
         (Some(end), _) => format!("QEMU ended ({}){said}", end.how),
@@ -224,7 +226,7 @@ mod tests {
         assert_eq!(
             decide(&silent),
             End::NotBooted(
-                "no message in time; last, PID 1 said: /dev/ttyS1: No such device\\u{1b}".into()
+                "no message in time; last, PID 1 said: /dev/ttyS1: No such device\\x1b".into()
             )
         );
         let console = [&console[..], PANIC].concat();
