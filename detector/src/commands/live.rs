@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs,
     os::fd::AsFd as _,
     process::ExitCode,
     time::{Duration, Instant},
@@ -20,9 +19,9 @@ use super::{
     make_plan,
     maps::Maps,
     marks, memory,
+    mountinfo::MountTable,
     origin::Origins,
     read_kernel,
-    run::MOUNTINFO,
     top::{Source, top},
 };
 use crate::{
@@ -206,7 +205,7 @@ impl Live {
     }
 
     fn read_mounts(&mut self) -> Result<(), CommandError> {
-        let text = fs::read(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
+        let text = MountTable::own()?.read()?;
         self.mounts = Mounts::parse(&text);
         self.origins.mounts(&text);
         Ok(())

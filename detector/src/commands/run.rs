@@ -36,9 +36,6 @@ use crate::{
 };
 use event_loop::Loop;
 
-/// This process's mount table (proc_pid_mountinfo(5)).
-pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
-
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let listener = args.metrics.map(|address| {
         http::listen(address).map_err(|source| CommandError::Metrics { address, source })

@@ -1,8 +1,7 @@
 //! `fslockup trace`: the programs that tell of each change, for as long as it runs.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Read as _, Seek as _, Write},
+    io::{self, BufWriter, Write},
     os::fd::AsRawFd as _,
     path::Path,
     process::ExitCode,
@@ -18,7 +17,8 @@ use tokio::io::Interest;
 
 use super::{
     CommandError, OUTPUT, after, block_on, memory,
-    run::{MOUNTINFO, Signals, watch},
+    mountinfo::MountTable,
+    run::{Signals, watch},
     wishes,
 };
 use crate::{
@@ -97,7 +97,7 @@ impl Directory {
         let fdinfo = format!("/proc/self/fdinfo/{}", directory.as_raw_fd());
         let fdinfo = std::fs::read_to_string(&fdinfo).map_err(CommandError::io(fdinfo.clone()))?;
         let stat = nix::sys::stat::fstat(&directory).map_err(|errno| fail()(errno.into()))?;
-        let mountinfo = std::fs::read(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
+        let mountinfo = MountTable::own()?.read()?;
         let dev = fdinfo_value(&fdinfo, "mnt_id")
             .and_then(|id| device_of_mount(&mountinfo, id))
             .ok_or_else(|| fail()(io::Error::other("its mount is not in the mount table")))?;
@@ -136,8 +136,7 @@ impl<W: Write> Stream<W> {
     ) -> Result<ExitCode, CommandError> {
         let event_loop = || CommandError::io("event loop");
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
-        let mounts = File::open(MOUNTINFO).map_err(CommandError::io(MOUNTINFO))?;
-        let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
+        let mut mounts = watch(MountTable::own()?, Interest::PRIORITY).map_err(event_loop())?;
         self.read_mounts(mounts.get_mut())?;
         let end = after(args.duration);
         tokio::pin!(end);
@@ -197,12 +196,8 @@ impl<W: Write> Stream<W> {
         self.printer.flush().map_err(CommandError::io(OUTPUT))
     }
 
-    fn read_mounts(&mut self, file: &mut File) -> Result<(), CommandError> {
-        let mut text = Vec::new();
-        file.rewind()
-            .and_then(|()| file.read_to_end(&mut text))
-            .map_err(CommandError::io(MOUNTINFO))?;
-        self.mounts = Mounts::parse(&text);
+    fn read_mounts(&mut self, table: &mut MountTable) -> Result<(), CommandError> {
+        self.mounts = Mounts::parse(&table.read()?);
         Ok(())
     }
 }

@@ -76,7 +76,7 @@ pub enum Input {
         /// The bytes.
         record: Vec<u8>,
     },
-    /// The text of `/proc/self/mountinfo`, at the start and after each change.
+    /// The text of the mount table (proc_pid_mountinfo(5)), at the start and after each change.
     Mounts(Vec<u8>),
     /// Names of addresses, always before the first record that has them in a stack.
     Symbols(Vec<Symbol>),

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, Write},
+    io::{self, Write},
     process::ExitCode,
     time::Duration,
 };
@@ -24,7 +24,7 @@ use super::{
         kernel_log::KernelLog,
         maps::Maps,
         metering::Metering,
-        mountinfo,
+        mountinfo::MountTable,
         origin::Origins,
         privileges,
         reload::{self, Reload},
@@ -33,7 +33,7 @@ use super::{
         state::Begun,
         timing::Timing,
     },
-    MOUNTINFO, Signals, nanoseconds, watch,
+    Signals, nanoseconds, watch,
 };
 use crate::{
     cli::RunArgs,
@@ -130,10 +130,7 @@ impl<W: Write> Loop<W> {
         let mut poll = interval(args.poll_period.max(POLL_PERIOD_MIN));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
-        let mounts = mountinfo::open().map_err(CommandError::io(mountinfo::MOUNTINFO))?;
-        // The kernel tells of a change of the mount table as an exceptional condition
-        // (proc_pid_mounts(5)), so the file stays open and no path is looked up during a walk.
-        let mut mounts = watch(mounts, Interest::PRIORITY).map_err(event_loop())?;
+        let mut mounts = watch(MountTable::of_host()?, Interest::PRIORITY).map_err(event_loop())?;
         self.read_mounts(mounts.get_mut())?;
         let mut kernel_log = KernelLog::open()
             .map(|log| watch(log, Interest::READABLE))
@@ -320,11 +317,8 @@ impl<W: Write> Loop<W> {
         Ok(())
     }
 
-    fn read_mounts(&mut self, file: &mut File) -> Result<(), CommandError> {
-        let mut text = Vec::new();
-        file.rewind()
-            .and_then(|()| file.read_to_end(&mut text))
-            .map_err(CommandError::io(MOUNTINFO))?;
+    fn read_mounts(&mut self, table: &mut MountTable) -> Result<(), CommandError> {
+        let text = table.read()?;
         self.origins.mounts(&text);
         if let Some(metering) = &mut self.metering {
             metering.mounts(&text);
