@@ -1,5 +1,6 @@
 //! The one table of everything `fslockup` attaches to.
 
+mod dentries;
 mod trace;
 
 pub use trace::TRACE_PROBES;
@@ -367,16 +368,8 @@ pub const PROBES: &[Probe] = &[
         // The second one jumps to the first where there are both: one of them sees each lookup once.
         &[entries(
             &[
-                point(
-                    "d_splice_alias_ops",
-                    "produce_splice",
-                    "\"new helper: d_splice_alias_ops()\" (2025): d_splice_alias jumps to it, and proc calls it",
-                ),
-                point(
-                    "d_splice_alias",
-                    "produce_splice",
-                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
-                ),
+                dentries::SPLICE_OPS.at("produce_splice"),
+                dentries::SPLICE.at("produce_splice"),
             ],
             Takes::One,
         )],
@@ -385,14 +378,7 @@ pub const PROBES: &[Probe] = &[
     producers(
         "producers-added",
         "Who looks up names, as the other file systems do it: negative or positive?",
-        &[entries(
-            &[point(
-                "d_add",
-                "produce_add",
-                "1da177e4c3f4 (Linux 2.6.12-rc2)",
-            )],
-            Takes::One,
-        )],
+        &[entries(&[dentries::ADD.at("produce_add")], Takes::One)],
         "dentries made by lookups on tmpfs before 7.x, and on some network file systems",
     ),
     producers(
@@ -400,21 +386,9 @@ pub const PROBES: &[Probe] = &[
         "Who creates something under a name that was negative?",
         &[entries(
             &[
-                point(
-                    "d_instantiate",
-                    "produce_inst",
-                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
-                ),
-                point(
-                    "d_instantiate_new",
-                    "produce_new",
-                    "1e2e547a93a0 (\"do d_instantiate/unlock_new_inode combinations safely\"), 4.17",
-                ),
-                point(
-                    "d_make_persistent",
-                    "produce_persist",
-                    "bacdf1d70bbe (\"primitives for maintaining persisitency\"), 7.x: tmpfs and its like",
-                ),
+                dentries::INSTANTIATE.at("produce_inst"),
+                dentries::INSTANTIATE_NEW.at("produce_new"),
+                dentries::MAKE_PERSISTENT.at("produce_persist"),
             ],
             Takes::Some,
         )],
@@ -424,11 +398,7 @@ pub const PROBES: &[Probe] = &[
         "producers-emptied",
         "Who deletes, and leaves a negative dentry?",
         &[entries(
-            &[point(
-                "d_delete",
-                "produce_delete",
-                "1da177e4c3f4 (Linux 2.6.12-rc2)",
-            )],
+            &[dentries::DELETE.at("produce_delete")],
             Takes::One,
         )],
         "dentries that turn negative: unlink, rmdir",
@@ -438,16 +408,8 @@ pub const PROBES: &[Probe] = &[
         "Who takes dentries out of the cache?",
         &[entries(
             &[
-                point(
-                    "__dentry_kill",
-                    "produce_kill",
-                    "e55fd011549e (\"split dentry_kill()\"), 3.16",
-                ),
-                point(
-                    "dentry_kill",
-                    "produce_try_kill",
-                    "7.x, in place of __dentry_kill",
-                ),
+                dentries::KILL.at("produce_kill"),
+                dentries::TRY_KILL.at("produce_try_kill"),
             ],
             Takes::One,
         )],

@@ -1,7 +1,7 @@
 //! The table of what `fslockup trace` attaches to, and nobody else: the functions that `run` counts
 //! producers by, with programs that tell of each call.
 
-use super::{Kind, Point, Probe, Takes, Way, point, refining, whole};
+use super::{Kind, Point, Probe, Takes, Way, dentries, refining, whole};
 
 /// What these programs can't do without.
 const FIELDS: &[&str] = &[
@@ -40,16 +40,8 @@ pub const TRACE_PROBES: &[Probe] = &[
                 // Where both are there the second one jumps to the first: one of them sees each lookup
                 // once.
                 &[
-                    point(
-                        "d_splice_alias_ops",
-                        "trace_splice",
-                        "6.16 (\"new helper: d_splice_alias_ops()\"): d_splice_alias calls it, and so does proc",
-                    ),
-                    point(
-                        "d_splice_alias",
-                        "trace_splice",
-                        "1da177e4c3f4 (Linux 2.6.12-rc2)",
-                    ),
+                    dentries::SPLICE_OPS.at("trace_splice"),
+                    dentries::SPLICE.at("trace_splice"),
                 ],
                 Takes::One,
             )],
@@ -59,14 +51,7 @@ pub const TRACE_PROBES: &[Probe] = &[
     probe(
         "trace-added",
         "Which dentries do lookups make, on the other file systems?",
-        &[entries(
-            &[point(
-                "d_add",
-                "trace_add",
-                "1da177e4c3f4 (Linux 2.6.12-rc2)",
-            )],
-            Takes::One,
-        )],
+        &[entries(&[dentries::ADD.at("trace_add")], Takes::One)],
         "dentries made by lookups on tmpfs before 7.x, and on some network file systems",
     ),
     probe(
@@ -74,21 +59,9 @@ pub const TRACE_PROBES: &[Probe] = &[
         "Under which names is something created?",
         &[entries(
             &[
-                point(
-                    "d_instantiate",
-                    "trace_inst",
-                    "1da177e4c3f4 (Linux 2.6.12-rc2)",
-                ),
-                point(
-                    "d_instantiate_new",
-                    "trace_new",
-                    "1e2e547a93a0 (\"do d_instantiate/unlock_new_inode combinations safely\"), 4.17",
-                ),
-                point(
-                    "d_make_persistent",
-                    "trace_persist",
-                    "bacdf1d70bbe (v6.18-rc5-9), 7.x: tmpfs and its like",
-                ),
+                dentries::INSTANTIATE.at("trace_inst"),
+                dentries::INSTANTIATE_NEW.at("trace_new"),
+                dentries::MAKE_PERSISTENT.at("trace_persist"),
             ],
             Takes::Some,
         )],
@@ -97,14 +70,7 @@ pub const TRACE_PROBES: &[Probe] = &[
     probe(
         "trace-emptied",
         "Which dentries lose their inode and stay as negative ones?",
-        &[entries(
-            &[point(
-                "d_delete",
-                "trace_delete",
-                "1da177e4c3f4 (Linux 2.6.12-rc2)",
-            )],
-            Takes::One,
-        )],
+        &[entries(&[dentries::DELETE.at("trace_delete")], Takes::One)],
         "dentries that turn negative: unlink, rmdir",
     ),
     probe(
@@ -112,12 +78,8 @@ pub const TRACE_PROBES: &[Probe] = &[
         "Which dentries leave the cache?",
         &[entries(
             &[
-                point(
-                    "__dentry_kill",
-                    "trace_kill",
-                    "e55fd011549e (\"split dentry_kill()\"), 3.16",
-                ),
-                point("dentry_kill", "trace_try", "7.x, in place of __dentry_kill"),
+                dentries::KILL.at("trace_kill"),
+                dentries::TRY_KILL.at("trace_try"),
             ],
             Takes::One,
         )],
