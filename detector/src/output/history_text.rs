@@ -51,7 +51,7 @@ pub fn runs(to: &mut impl Write, history: &History, now: &Now) -> io::Result<()>
         writeln!(to, "Earlier runs without a goodbye besides: {more}")?;
     }
     for ((file, reason), lines_count) in &history.unreadable {
-        let lines = counted(usize::try_from(*lines_count).unwrap_or(usize::MAX), "line");
+        let lines = counted(*lines_count, "line");
         writeln!(to, "{file}: {lines} skipped: {reason}")?;
     }
     if history.lost_count > 0 {

@@ -1,7 +1,10 @@
 //! An incident for an engineer at three in the morning: one block, what happened first, what to
 //! do last; fewer than 40 lines of at most 100 columns, whatever the names in it.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 
@@ -306,8 +309,9 @@ fn more(count: usize, what: &str) -> Option<String> {
     (rest > 0).then(|| format!("           and {}", counted(rest, &format!("more {what}"))))
 }
 
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn name(comm: &str) -> String {

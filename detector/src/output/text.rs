@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{
     budget::write_budget,
     duration, incident_json,
-    incident_text::incident,
+    incident_text::{counted, incident},
     json::{self, WalkBody, WalkState, time},
     storm::write_suppressed,
 };
@@ -167,9 +167,10 @@ fn summary(to: &mut impl Write, found: &Summary) -> io::Result<()> {
     } = found;
     write!(
         to,
-        "{}: {} walks, {reported_count} over the threshold, {incidents_count} incidents, {} lost",
+        "{}: {}, {reported_count} over the threshold, {}, {} lost",
         duration::text(*duration_ns),
-        counts.walks_count,
+        counted(counts.walks_count, "walk"),
+        counted(*incidents_count, "incident"),
         counts.lost_count(),
     )?;
     if suppressed.suppressed_count() > 0 {
