@@ -3,10 +3,12 @@
 mod dentries;
 mod producers;
 
+use std::mem::{MaybeUninit, offset_of};
+
 use fslockup_ebpf::{
-    DentryRecord, NameRecord, PATH_IS_BROKEN, PATH_IS_CUT, ProducerRecord, ReleaseRecord,
-    SYSCALL_UNKNOWN, StallRecord, SyscallRecord, WAS_RUNNABLE_BEFORE, WaitRecord, WalkRecord, call,
-    kind, section, wait_how,
+    DentryRecord, NAME_ROOM, NameRecord, PATH_IS_BROKEN, PATH_IS_CUT, ProducerRecord,
+    ReleaseRecord, SYSCALL_UNKNOWN, StallRecord, SyscallRecord, WAS_RUNNABLE_BEFORE, WaitRecord,
+    WalkRecord, call, kind, section, wait_how,
 };
 
 pub use dentries::{Change, DentryChange};
@@ -18,13 +20,13 @@ use crate::escape::until_nul;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Too short for the kind it says it is.
-    #[error("record of {got} bytes where kind {kind} has {expected}")]
+    #[error("record of {got} bytes where kind {kind} has {expected} at least")]
     Length {
         /// The kind.
         kind: u32,
         /// Bytes there.
         got: usize,
-        /// Bytes expected.
+        /// The least that a record of this kind has.
         expected: usize,
     },
     /// A kind this version doesn't know.
@@ -257,7 +259,7 @@ pub struct Release {
     pub at_ns: u64,
 }
 
-/// Decodes one record.
+/// Decodes one record, of this version or of another one (see [`Record`]).
 ///
 /// # Errors
 /// When the bytes are no record of a known kind.
@@ -267,20 +269,16 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         .map(|kind| u32::from_ne_bytes(*kind))
         .ok_or(DecodeError::Empty)?;
     match kind {
-        kind::WALK => Ok(Event::Walk(Box::new(decode_walk(read_record(
-            kind, bytes,
-        )?)))),
-        kind::WAIT => Ok(Event::Wait(Box::new(decode_wait(&read_record(
-            kind, bytes,
-        )?)?))),
-        kind::STALL => Ok(Event::Stall(Box::new(decode_stall(&read_record(
-            kind, bytes,
-        )?)?))),
-        kind::SYSCALL => Ok(Event::Syscall(Box::new(decode_syscall(&read_record(
+        kind::WALK => Ok(Event::Walk(Box::new(decode_walk(&Read::of(kind, bytes)?)))),
+        kind::WAIT => Ok(Event::Wait(Box::new(decode_wait(&Read::of(kind, bytes)?)?))),
+        kind::STALL => Ok(Event::Stall(Box::new(decode_stall(
+            &Read::of(kind, bytes)?.record,
+        )?))),
+        kind::SYSCALL => Ok(Event::Syscall(Box::new(decode_syscall(&Read::of(
             kind, bytes,
         )?)?))),
         kind::RELEASE => {
-            let record: ReleaseRecord = read_record(kind, bytes)?;
+            let record: ReleaseRecord = Read::of(kind, bytes)?.record;
             Ok(Event::Release(Release {
                 tid: record.tid,
                 lock_addr: record.lock_addr,
@@ -288,13 +286,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             }))
         }
         kind::PRODUCER => Ok(Event::Producer(Box::new(producers::decode_producer(
-            &read_record(kind, bytes)?,
+            &Read::of(kind, bytes)?,
         )))),
         kind::NAME => Ok(Event::Name(Box::new(producers::decode_name(
-            &read_record(kind, bytes)?,
+            &Read::of(kind, bytes)?.record,
         )?))),
         kind::DENTRY => Ok(Event::Dentry(Box::new(dentries::decode_dentry(
-            &read_record(kind, bytes)?,
+            &Read::of(kind, bytes)?,
         )?))),
         other => Err(DecodeError::Kind(other)),
     }
@@ -302,40 +300,90 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
 
 /// A record type that any bytes of the right length make.
 ///
+/// Recordings outlive the version that made them, so a record is read by the length that it was written with: a new
+/// field comes behind all others, and its zeros say "not known". What a later version wrote behind the fields of this
+/// one is left alone.
+///
 /// # Safety
 /// The type is `repr(C)` and made of integers and arrays of them only.
-pub(crate) unsafe trait Record: Copy {}
+pub(crate) unsafe trait Record: Copy {
+    /// What no record goes without: less was never written.
+    const LEAST_BYTES: usize;
+}
 // SAFETY: integers and byte arrays, see detector-ebpf/src/lib.rs.
-unsafe impl Record for WalkRecord {}
+unsafe impl Record for WalkRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, path);
+}
 // SAFETY: as above.
-unsafe impl Record for WaitRecord {}
+unsafe impl Record for WaitRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, stack);
+}
 // SAFETY: as above.
-unsafe impl Record for StallRecord {}
+unsafe impl Record for StallRecord {
+    const LEAST_BYTES: usize = 96;
+}
 // SAFETY: as above.
-unsafe impl Record for SyscallRecord {}
+unsafe impl Record for SyscallRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, path);
+}
 // SAFETY: as above.
-unsafe impl Record for ReleaseRecord {}
+unsafe impl Record for ReleaseRecord {
+    const LEAST_BYTES: usize = 24;
+}
 // SAFETY: as above.
-unsafe impl Record for ProducerRecord {}
+unsafe impl Record for ProducerRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, path);
+}
 // SAFETY: as above.
-unsafe impl Record for NameRecord {}
+unsafe impl Record for NameRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, name) + NAME_ROOM;
+}
 // SAFETY: as above.
-unsafe impl Record for DentryRecord {}
-
-fn read_record<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
-    // Longer is allowed: the ring buffer pads to 8 bytes.
-    if bytes.len() < size_of::<T>() {
-        return Err(DecodeError::Length {
-            kind,
-            got: bytes.len(),
-            expected: size_of::<T>(),
-        });
-    }
-    // SAFETY: long enough, and every bit pattern is a `T`.
-    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+unsafe impl Record for DentryRecord {
+    const LEAST_BYTES: usize = offset_of!(Self, path);
 }
 
-fn decode_walk(record: WalkRecord) -> Walk {
+/// A record, with zeros where less was written than it has room for.
+pub(crate) struct Read<T> {
+    record: T,
+    written_bytes: usize,
+}
+
+impl<T: Record> Read<T> {
+    fn of(kind: u32, bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() < T::LEAST_BYTES {
+            return Err(DecodeError::Length {
+                kind,
+                got: bytes.len(),
+                expected: T::LEAST_BYTES,
+            });
+        }
+        let written_bytes = bytes.len().min(size_of::<T>());
+        let mut record = MaybeUninit::<T>::zeroed();
+        // SAFETY: both have that many bytes, and every bit pattern is a `T`.
+        let record = unsafe {
+            record
+                .as_mut_ptr()
+                .cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), written_bytes);
+            record.assume_init()
+        };
+        Ok(Self {
+            record,
+            written_bytes,
+        })
+    }
+
+    /// As much of an array in the record, at this offset, as was written.
+    fn written<'a, E>(&self, array: &'a [E], offset: usize) -> &'a [E] {
+        let count = self.written_bytes.saturating_sub(offset) / size_of::<E>();
+        &array[..count.min(array.len())]
+    }
+}
+
+fn decode_walk(read: &Read<WalkRecord>) -> Walk {
+    let record = &read.record;
+    let path = read.written(&record.path, offset_of!(WalkRecord, path));
     let has_ended = record.end_ns != 0;
     let address = |address: u64| (address != 0).then_some(address);
     Walk {
@@ -354,13 +402,15 @@ fn decode_walk(record: WalkRecord) -> Walk {
         end_cpu: has_ended.then_some(record.end_cpu),
         comm: until_nul(&record.comm).to_vec(),
         fstype: until_nul(&record.fstype).to_vec(),
-        path: decode_path(&record.path, record.path_len, record.path_flags),
+        path: decode_path(path, record.path_len, record.path_flags),
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
     }
 }
 
-fn decode_wait(record: &WaitRecord) -> Result<Wait, DecodeError> {
+fn decode_wait(read: &Read<WaitRecord>) -> Result<Wait, DecodeError> {
+    let record = &read.record;
     let frames = usize::try_from(record.stack_bytes).unwrap_or(0) / size_of::<u64>();
+    let stack = read.written(&record.stack, offset_of!(WaitRecord, stack));
     Ok(Wait {
         lock_addr: record.lock_addr,
         start_ns: record.start_ns,
@@ -380,7 +430,7 @@ fn decode_wait(record: &WaitRecord) -> Result<Wait, DecodeError> {
             }
         },
         comm: until_nul(&record.comm).to_vec(),
-        stack: record.stack.iter().take(frames).copied().collect(),
+        stack: stack.iter().take(frames).copied().collect(),
     })
 }
 
@@ -411,7 +461,9 @@ fn decode_stall(record: &StallRecord) -> Result<Stall, DecodeError> {
     })
 }
 
-fn decode_syscall(record: &SyscallRecord) -> Result<Syscall, DecodeError> {
+fn decode_syscall(read: &Read<SyscallRecord>) -> Result<Syscall, DecodeError> {
+    let record = &read.record;
+    let path = read.written(&record.path, offset_of!(SyscallRecord, path));
     let path_bytes = usize::try_from(record.path_bytes).unwrap_or(0);
     Ok(Syscall {
         call: match record.call {
@@ -434,10 +486,10 @@ fn decode_syscall(record: &SyscallRecord) -> Result<Syscall, DecodeError> {
         tid: record.tid,
         cpu: record.cpu,
         comm: until_nul(&record.comm).to_vec(),
-        path: (path_bytes > 0).then(|| {
-            let end = path_bytes.min(record.path.len());
-            until_nul(&record.path[..end]).to_vec()
-        }),
+        path: (path_bytes > 0)
+            .then(|| path.get(..path_bytes.min(record.path.len())))
+            .flatten()
+            .map(|path| until_nul(path).to_vec()),
     })
 }
 

@@ -10,7 +10,9 @@ use crate::{
     pipeline::{Input, Session},
 };
 
-/// What this version writes, and the newest it reads.
+/// What this version writes, and the newest it reads. It is for what an older `fslockup` would misread: a frame of a new
+/// kind, or a field that means something else. A field that a record gets at its end is none of that: a record is read by
+/// the length that it was written with (`event.rs`).
 const SCHEMA: u32 = 1;
 
 mod kind {

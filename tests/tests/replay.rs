@@ -4,12 +4,14 @@ mod corpus;
 
 use std::fs;
 
-use corpus::{corpus, recordings, replay};
+use corpus::{corpus, recordings, replay, replay_changed};
 use fslockup::{
+    event,
     output::Format,
     plan::{Wishes, plan},
     recording::Reader,
 };
+use serde_json::{Value, json};
 
 #[test]
 fn the_corpus_has_every_kernel_of_the_manifest() {
@@ -56,11 +58,7 @@ fn recordings_replay_to_the_same_text() {
 #[test]
 fn recordings_replay_to_the_same_json() {
     for (name, file) in recordings() {
-        let text = replay(&file, Format::Json);
-        let lines: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
+        let lines = lines(&replay(&file, Format::Json));
         insta::assert_json_snapshot!(format!("json {name}"), lines);
     }
 }
@@ -70,6 +68,50 @@ fn replaying_twice_gives_the_same() {
     for (_, file) in recordings() {
         assert_eq!(replay(&file, Format::Json), replay(&file, Format::Json));
     }
+}
+
+/// A later version writes more behind each record.
+#[test]
+fn records_that_are_longer_than_this_version_knows_replay_the_same() {
+    for (name, file) in recordings() {
+        let padded = |record: &mut Vec<u8>| record.extend([0xa5; 24]);
+        assert_eq!(
+            replay_changed(&file, Format::Json, padded),
+            replay(&file, Format::Json),
+            "{name}"
+        );
+    }
+}
+
+/// An earlier version wrote less of each record: what it lacks is not known, and nothing else changes.
+#[test]
+fn records_that_are_shorter_than_this_version_writes_still_make_their_incidents() {
+    let cut = |record: &mut Vec<u8>| {
+        let least = (0..=record.len()).find(|end| event::decode(&record[..*end]).is_ok());
+        record.truncate(least.expect("a whole record decodes"));
+    };
+    let types = |lines: &[Value]| -> Vec<String> {
+        let name = |line: &Value| line["type"].as_str().expect("a type").to_owned();
+        lines.iter().map(name).collect()
+    };
+    for (name, file) in recordings() {
+        let whole = lines(&replay(&file, Format::Json));
+        let lacking = lines(&replay_changed(&file, Format::Json, cut));
+        assert_eq!(types(&lacking), types(&whole), "{name}");
+        let summary = lacking.last().expect("a summary");
+        assert_eq!(summary["bad_records_count"], 0, "{name}");
+        for (cut, whole) in lacking.iter().zip(&whole) {
+            let (path, was) = (&cut["walk"]["path"], &whole["walk"]["path"]);
+            // The root of a file system has no names, so nothing of it was cut.
+            let is_said = *path == Value::Null && cut["degraded"] != json!([]);
+            assert!(path == was || is_said, "{name}: {cut}");
+        }
+    }
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    let line = |line: &str| serde_json::from_str(line).expect("JSON");
+    text.lines().map(line).collect()
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Changes of dentries decoded.
 
+use std::mem::offset_of;
+
 use fslockup_ebpf::{DentryRecord, PATH_IS_CUT, change, kind};
 
-use super::{DecodeError, decode_path};
+use super::{DecodeError, Read, decode_path};
 use crate::escape::until_nul;
 
 /// What happened to a dentry: see [`change`].
@@ -77,7 +79,9 @@ pub struct DentryChange {
     pub is_path_cut: bool,
 }
 
-pub(super) fn decode_dentry(record: &DentryRecord) -> Result<DentryChange, DecodeError> {
+pub(super) fn decode_dentry(read: &Read<DentryRecord>) -> Result<DentryChange, DecodeError> {
+    let record = &read.record;
+    let path = read.written(&record.path, offset_of!(DentryRecord, path));
     let bad = |field, value| DecodeError::Value {
         kind: kind::DENTRY,
         field,
@@ -99,7 +103,7 @@ pub(super) fn decode_dentry(record: &DentryRecord) -> Result<DentryChange, Decod
         directory_ino: record.directory_ino,
         ino: (record.ino != 0).then_some(record.ino),
         name: name.to_vec(),
-        directory: decode_path(&record.path, record.path_len, record.path_flags),
+        directory: decode_path(path, record.path_len, record.path_flags),
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
     })
 }

@@ -1,8 +1,10 @@
 //! Records about who changes the children of directories.
 
+use std::mem::offset_of;
+
 use fslockup_ebpf::{NameRecord, PATH_IS_CUT, ProducerKey, ProducerRecord, change, kind};
 
-use super::{DecodeError, decode_path};
+use super::{DecodeError, Read, decode_path};
 use crate::escape::until_nul;
 
 /// A process was seen for the first time to change the children of a directory.
@@ -46,8 +48,11 @@ pub struct NameSeen {
     pub name: Vec<u8>,
 }
 
-pub(super) fn decode_producer(record: &ProducerRecord) -> ProducerSeen {
-    let exe = decode_path(&record.exe, record.exe_len, record.exe_flags);
+pub(super) fn decode_producer(read: &Read<ProducerRecord>) -> ProducerSeen {
+    let record = &read.record;
+    let path = read.written(&record.path, offset_of!(ProducerRecord, path));
+    let exe = read.written(&record.exe, offset_of!(ProducerRecord, exe));
+    let exe = decode_path(exe, record.exe_len, record.exe_flags);
     ProducerSeen {
         key: record.key,
         tid: record.tid,
@@ -56,7 +61,7 @@ pub(super) fn decode_producer(record: &ProducerRecord) -> ProducerSeen {
         dentry_addr: record.dentry_addr,
         comm: until_nul(&record.comm).to_vec(),
         fstype: until_nul(&record.fstype).to_vec(),
-        path: decode_path(&record.path, record.path_len, record.path_flags),
+        path: decode_path(path, record.path_len, record.path_flags),
         is_path_cut: record.path_flags & PATH_IS_CUT != 0,
         exe_dev: (record.exe_dev != 0).then_some(record.exe_dev),
         // A program is never the root of its file system.

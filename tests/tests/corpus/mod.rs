@@ -9,7 +9,7 @@ use std::{
 
 use fslockup::{
     output::{Format, Printer},
-    pipeline::Pipeline,
+    pipeline::{Input, Pipeline},
     recording::Reader,
 };
 
@@ -50,12 +50,20 @@ pub fn recordings() -> Vec<(String, PathBuf)> {
 
 /// What `run` prints of a recording.
 pub fn replay(file: &Path, format: Format) -> String {
+    replay_changed(file, format, |_| {})
+}
+
+/// The same where each record was changed before.
+pub fn replay_changed(file: &Path, format: Format, change: impl Fn(&mut Vec<u8>)) -> String {
     let bytes = fs::read(file).expect("a recording");
     let (mut reader, session) = Reader::open(bytes.as_slice()).expect("a recording");
     let mut output = Vec::new();
     let mut printer = Printer::start(&mut output, format, &session).expect("printed");
     let mut pipeline = Pipeline::new(session);
-    while let Some(input) = reader.read().expect("whole") {
+    while let Some(mut input) = reader.read().expect("whole") {
+        if let Input::Record(record) | Input::Running { record, .. } = &mut input {
+            change(record);
+        }
         for finding in pipeline.feed(&input) {
             printer.print(&finding).expect("printed");
         }
