@@ -709,8 +709,6 @@ pub struct Offsets {
     pub task_struct_mm: u32,
     /// `mm_struct.exe_file`.
     pub mm_struct_exe_file: u32,
-    /// `file.f_path.dentry`.
-    pub file_dentry: u32,
     /// `task_struct.stack`.
     pub task_struct_stack: u32,
     /// Offset of `pt_regs.orig_ax`.
@@ -774,7 +772,6 @@ impl Offsets {
         task_struct_last_queued: OFFSET_UNKNOWN,
         task_struct_mm: OFFSET_UNKNOWN,
         mm_struct_exe_file: OFFSET_UNKNOWN,
-        file_dentry: OFFSET_UNKNOWN,
         task_struct_stack: OFFSET_UNKNOWN,
         pt_regs_orig_ax: OFFSET_UNKNOWN,
         pt_regs_si: OFFSET_UNKNOWN,

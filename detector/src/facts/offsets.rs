@@ -50,7 +50,6 @@ const FIELDS: &[Field] = fields! {
     task_struct_last_queued: "task_struct" ["sched_info.last_queued"];
     task_struct_mm: "task_struct" ["mm"];
     mm_struct_exe_file: "mm_struct" ["exe_file"];
-    file_dentry: "file" ["f_path.dentry"];
     task_struct_stack: "task_struct" ["stack"];
     pt_regs_orig_ax: "pt_regs" ["orig_ax"];
     pt_regs_si: "pt_regs" ["si"];
