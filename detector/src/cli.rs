@@ -1,4 +1,4 @@
-//! What the user typed, and nothing of what it leads to.
+//! What the user typed.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -19,7 +19,6 @@ pub fn realtime_ns() -> i64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
-/// What to add to CLOCK_MONOTONIC to get CLOCK_REALTIME, bracketed by two readings.
 /// What to add to CLOCK_MONOTONIC to get CLOCK_REALTIME. Each reading is bracketed by two others, and
 /// of several the closest counts: in one of them the CPU may have been taken away, by a walk even.
 #[must_use]

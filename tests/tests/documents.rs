@@ -1,6 +1,8 @@
-//! docs/reliability.md promises a test for each fault: here its names are looked up.
+//! Lists that must name the same things: docs/reliability.md and the tests, images/scenarios.toml and the program.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use vmtest::scenarios::Scenarios;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -75,4 +77,22 @@ fn each_fault_names_tests_that_exist() {
             assert!(is_there, "line {line}: {name} is no test");
         }
     }
+}
+
+#[test]
+fn the_manifest_and_the_program_have_the_same_scenarios() {
+    let output = Command::new(env!("CARGO_BIN_EXE_scenario"))
+        .arg("--list")
+        .output()
+        .expect("scenario runs");
+    assert!(output.status.success(), "{output:?}");
+    let listed = String::from_utf8(output.stdout).expect("text");
+    let program: BTreeSet<&str> = listed.lines().collect();
+    let manifest = Scenarios::load(None).expect("the list that vmtest was built with");
+    let manifest: BTreeSet<&str> = manifest
+        .entries
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
+    assert_eq!(program, manifest);
 }

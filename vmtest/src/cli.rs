@@ -126,7 +126,7 @@ pub struct CleanArgs {
     pub dry_run: bool,
 }
 
-/// Which kernels: shared by several commands.
+/// How guests are run and what is in them: shared by the commands that boot any.
 #[derive(Debug, Args)]
 pub struct AccelArgs {
     /// What executes the guests: auto is KVM where it works, else emulation.

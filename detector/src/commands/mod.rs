@@ -1,4 +1,5 @@
-//! One file a command. Each returns its exit code, or an error that becomes one line and exit 2.
+//! The commands, and what a detector at work needs of its host. A command returns its exit code, or an error that becomes
+//! one line and exit 2.
 
 mod budget;
 mod census;

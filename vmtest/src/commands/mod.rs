@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file each; `matrix` and `guest` are what several of them do.
 
 pub mod clean;
 pub mod durations;

@@ -49,7 +49,7 @@ fn case(result: &ScenarioResult) -> TestCase {
         .map(|check| {
             format!(
                 "{}: {} {}",
-                if check.passed { "ok" } else { "BROKEN" },
+                if check.passed { "ok" } else { "failed" },
                 check.claim,
                 check.detail
             )

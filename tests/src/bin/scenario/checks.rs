@@ -40,7 +40,10 @@ impl Checks {
     /// Notes whether a claim holds, and what was seen.
     pub fn that(&mut self, claim: impl Into<String>, passed: bool, detail: impl Into<String>) {
         let (claim, detail) = (claim.into(), detail.into());
-        println!("{} {claim}: {detail}", if passed { "ok  " } else { "FAIL" });
+        println!(
+            "{} {claim}: {detail}",
+            if passed { "ok    " } else { "failed" }
+        );
         self.checks.push(Check {
             claim,
             passed,
