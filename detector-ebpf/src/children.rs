@@ -4,6 +4,8 @@
 //! NULL. In both the head begins with the address of the first link, and a link is the address of the
 //! next one and then that of the one before, so one loop does for both.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::bpf_get_current_task;
 use fslockup_ebpf::{
     CENSUS_STEPS_MAX, CensusCursor, CensusState, FSTYPE_BYTES, NAME_BYTES_MAX, NAME_ROOM,
@@ -27,9 +29,11 @@ struct Link {
 /// question is one more way that the verifier follows, for each child.
 #[inline(always)]
 fn link_at(addr: u64) -> Link {
-    let mut link = Link { next: 0, before: 0 };
-    Address(addr).copy_to((&raw mut link).cast(), size_of::<Link>() as u32);
-    link
+    let mut link = MaybeUninit::<Link>::uninit();
+    Address(addr).copy_to(link.as_mut_ptr().cast(), size_of::<Link>() as u32);
+    // SAFETY: the helper writes all of it, zeros where it can't read. Zeros written before would be a function with a
+    // loop, which was half of what the verifier looked at in each round.
+    unsafe { link.assume_init() }
 }
 
 /// What tells one directory from another.
@@ -123,23 +127,28 @@ pub fn step(dentry: Address, state: &mut CensusState) -> u32 {
         }
         let child = child_of(to);
         let link = link_at(to);
-        if link.before != from || !is_parent(dentry, child) {
+        let head = Head::of(child);
+        if link.before != from || head.parent_addr != dentry.0 {
             return census_end::LOST;
         }
-        let Some(inode) = child.read_field::<u64>(offset!(dentry_d_inode)) else {
-            return census_end::LOST;
-        };
-        if inode != 0 {
-            add_one(&mut state.positive_count);
-            if in_memory(&mut state.negative_count) == 0 {
-                keep(&mut state.sample_addr, child.0);
-            }
-        } else if is_no_child(child) {
-            add_one(&mut state.no_child_count);
-        } else {
-            add_one(&mut state.negative_count);
-            keep(&mut state.sample_addr, child.0);
-        }
+        // One way for all kinds of children: the verifier follows each way through a round by itself, and with a
+        // branch for each kind it took a third of a second on 6.1, in instruction time.
+        let is_positive = is_not_zero(head.inode);
+        let no_child = head.flags & u64::from(offset!(dentry_flags_no_child));
+        let is_no_child = is_not_zero(no_child) & !is_positive;
+        let is_negative = 1 - is_positive - is_no_child;
+        // A negative child's name rather than another's.
+        let has_negative = is_not_zero(in_memory(&mut state.negative_count).into());
+        let is_sample = is_negative | (is_positive & !has_negative);
+        let sample_addr = in_memory(&mut state.sample_addr);
+        let chosen = is_sample.wrapping_neg();
+        keep(
+            &mut state.sample_addr,
+            (sample_addr & !chosen) | (child.0 & chosen),
+        );
+        add(&mut state.positive_count, is_positive);
+        add(&mut state.no_child_count, is_no_child);
+        add(&mut state.negative_count, is_negative);
         from = to;
         to = link.next;
     }
@@ -175,9 +184,86 @@ fn keep<T>(place: &mut T, value: T) {
 }
 
 #[inline(always)]
-fn add_one(count: &mut u32) {
-    let next = in_memory(count).wrapping_add(1);
+fn add(count: &mut u32, number: u64) {
+    let next = in_memory(count).wrapping_add(number as u32);
     keep(count, next);
+}
+
+/// 1 for any number but 0, without a branch: the compiler would make one of a comparison.
+#[inline(always)]
+fn is_not_zero(number: u64) -> u64 {
+    let mut bit = number;
+    // SAFETY: arithmetic instructions on registers.
+    unsafe {
+        core::arch::asm!(
+            "{bit} = -{bit}",
+            "{bit} |= {number}",
+            "{bit} >>= 63",
+            bit = inout(reg) bit,
+            number = in(reg) number,
+            options(pure, nomem, nostack)
+        )
+    };
+    bit
+}
+
+/// What a child is.
+struct Head {
+    flags: u64,
+    parent_addr: u64,
+    inode: u64,
+}
+
+/// Bytes at the start of a dentry: one cache line, in which its flags, its parent and its inode lie where nothing makes
+/// `d_seq` larger (PREEMPT_RT and lock debugging do).
+const HEAD_BYTES: usize = 64;
+/// Where the last word in it begins.
+const HEAD_LAST: u32 = HEAD_BYTES as u32 - 8;
+
+impl Head {
+    /// In one read where that does; zeros where it can't be read. The offsets are constants to the verifier, and it drops
+    /// the other way.
+    #[inline(always)]
+    fn of(child: Address) -> Self {
+        let (flags, parent, inode) = (
+            offset!(dentry_d_flags),
+            offset!(dentry_d_parent),
+            offset!(dentry_d_inode),
+        );
+        if flags > HEAD_LAST || parent > HEAD_LAST || inode > HEAD_LAST {
+            return Self {
+                flags: word_at(child, flags),
+                parent_addr: word_at(child, parent),
+                inode: word_at(child, inode),
+            };
+        }
+        let mut head = MaybeUninit::<[u8; HEAD_BYTES]>::uninit();
+        child.copy_to(head.as_mut_ptr().cast(), HEAD_BYTES as u32);
+        let word = |at: u32| {
+            // SAFETY: the helper has written all of it, and the word lies in it, aligned as in the kernel.
+            unsafe {
+                head.as_ptr()
+                    .byte_add(at as usize)
+                    .cast::<u64>()
+                    .read_volatile()
+            }
+        };
+        Self {
+            flags: word(flags),
+            parent_addr: word(parent),
+            inode: word(inode),
+        }
+    }
+}
+
+/// The first word of a field; 0 where it can't be read, which is nobody's parent.
+#[inline(always)]
+fn word_at(child: Address, offset: u32) -> u64 {
+    let mut word = MaybeUninit::<u64>::uninit();
+    Address(child.0.wrapping_add(offset.into()))
+        .copy_to(word.as_mut_ptr().cast(), size_of::<u64>() as u32);
+    // SAFETY: the helper writes all of it.
+    unsafe { word.assume_init() }
 }
 
 /// The link to come from and the one to go to; none where the cursor is not in the list any more, or
@@ -213,14 +299,6 @@ fn child_of(link_addr: u64) -> Address {
 #[inline(always)]
 fn is_parent(dentry: Address, child: Address) -> bool {
     child.follow(offset!(dentry_d_parent)) == Some(dentry)
-}
-
-/// A cursor of readdir, or a name whose lookup goes on.
-#[inline(always)]
-fn is_no_child(child: Address) -> bool {
-    child
-        .read_field::<u32>(offset!(dentry_d_flags))
-        .is_some_and(|flags| flags & offset!(dentry_flags_no_child) != 0)
 }
 
 #[inline(always)]

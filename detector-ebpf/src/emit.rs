@@ -24,11 +24,14 @@ pub fn emit<T: Copy + 'static>(fill: impl FnOnce(&mut T)) {
     write(|| match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             let record = MaybeUninit::as_mut_ptr(&mut entry);
-            // SAFETY: room for one record, for which zeros are a value.
-            fill(unsafe {
-                record.write_bytes(0, 1);
-                &mut *record
-            });
+            const { assert!(size_of::<T>().is_multiple_of(size_of::<u64>())) };
+            for index in 0..size_of::<T>() / size_of::<u64>() {
+                // SAFETY: room for one record, which is that many words; volatile, or the compiler would call a function
+                // that writes byte by byte: an eighth of the instructions here, and of what the verifier looks at.
+                unsafe { record.cast::<u64>().add(index).write_volatile(0) };
+            }
+            // SAFETY: zeros are a value of a record.
+            fill(unsafe { &mut *record });
             entry.submit(0);
         }
         None => counters::add_one(count::RING_FULL),

@@ -5,6 +5,8 @@
 //! address; a [`Typed`] pointer is read by a plain load, which takes a few and only works along the
 //! types that the kernel's BTF gives.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     helpers::{
         bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
@@ -13,9 +15,9 @@ use aya_ebpf::{
     programs::FEntryContext,
 };
 use fslockup_ebpf::{
-    COMM_BYTES, DentryRecord, FSTYPE_BYTES, NAME_BYTES_MAX, NameRecord, OFFSET_UNKNOWN, PATH_BYTES,
-    PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT, PATH_START_LIMIT, ProducerRecord,
-    SYSCALL_UNKNOWN, WalkRecord,
+    COMM_BYTES, DentryRecord, EXE_COMPONENTS_MAX, FSTYPE_BYTES, NAME_BYTES_MAX, NameRecord,
+    OFFSET_UNKNOWN, PATH_BYTES, PATH_COMPONENTS_MAX, PATH_IS_BROKEN, PATH_IS_CUT, PATH_START_LIMIT,
+    ProducerRecord, SYSCALL_UNKNOWN, WalkRecord,
 };
 
 use crate::settings::offset;
@@ -200,6 +202,7 @@ pub fn fill_producer_directory(dentry: Address, record: &mut ProducerRecord) {
             len: &mut record.path_len,
             flags: &mut record.path_flags,
         },
+        PATH_COMPONENTS_MAX,
     );
 }
 
@@ -230,6 +233,7 @@ pub fn fill_exe(record: &mut ProducerRecord) {
             len: &mut record.exe_len,
             flags: &mut record.exe_flags,
         },
+        EXE_COMPONENTS_MAX,
     );
 }
 
@@ -288,6 +292,7 @@ pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
             len: &mut walk.path_len,
             flags: &mut walk.path_flags,
         },
+        PATH_COMPONENTS_MAX,
     );
 }
 
@@ -307,14 +312,13 @@ fn directory_dentry(inode: Address) -> Option<Address> {
 /// How many bytes are used stands in the record, never in a register: the verifier would look back through all names
 /// before it, for each name.
 #[inline(always)]
-fn fill_path(leaf: Address, room: PathRoom<'_>) {
+fn fill_path(leaf: Address, room: PathRoom<'_>, components_max: u32) {
     let mut dentry = leaf;
-    for _ in 0..PATH_COMPONENTS_MAX {
-        let place = place(dentry);
-        if place.parent_addr == 0 {
+    for _ in 0..components_max {
+        let Some(place) = place(dentry) else {
             *room.flags |= PATH_IS_BROKEN;
             break;
-        }
+        };
         if place.parent_addr == dentry.0 {
             return;
         }
@@ -336,7 +340,7 @@ fn fill_path(leaf: Address, room: PathRoom<'_>) {
     }
 }
 
-/// What a path needs of a dentry, in the order of the kernel's fields. Zeros where it can't be read.
+/// What a path needs of a dentry, in the order of the kernel's fields.
 #[repr(C)]
 struct Place {
     parent_addr: u64,
@@ -346,33 +350,29 @@ struct Place {
 }
 
 /// `d_parent` and the two words of `d_name` stand side by side in every kernel from 5.10 to 7.3, so one read does for
-/// the three: half of what the verifier looked at in these programs was the calls of a helper. The offsets are
-/// constants to it, and it drops the other way.
+/// the three: each call of a helper is most of what the verifier looks at here. The offsets are constants to it, and it
+/// drops the other way.
 #[inline(always)]
-fn place(dentry: Address) -> Place {
-    let mut place = Place {
-        parent_addr: 0,
-        name_hash_len: 0,
-        name_addr: 0,
-    };
+fn place(dentry: Address) -> Option<Place> {
     let at = offset!(dentry_d_parent);
     let is_together = offset!(dentry_d_name_hash_len) == at.wrapping_add(8)
         && offset!(dentry_d_name_name) == at.wrapping_add(16);
-    if is_together {
-        if let Some(field) = dentry.field(at) {
-            field.copy_to((&raw mut place).cast(), size_of::<Place>() as u32);
+    let place = if is_together {
+        let field = dentry.field(at)?;
+        // Not set to zeros before: that is a function with a loop, once for each name.
+        let mut place = MaybeUninit::<Place>::uninit();
+        field.copy_to(place.as_mut_ptr().cast(), size_of::<Place>() as u32);
+        // SAFETY: the helper writes all of it, zeros where it can't read.
+        unsafe { place.assume_init() }
+    } else {
+        let len: u32 = dentry.read_field(offset!(dentry_d_name_len))?;
+        Place {
+            parent_addr: dentry.follow(at)?.0,
+            name_hash_len: u64::from(len) << 32,
+            name_addr: dentry.follow(offset!(dentry_d_name_name))?.0,
         }
-        return place;
-    }
-    let parent = dentry.follow(at);
-    let name = dentry.follow(offset!(dentry_d_name_name));
-    let len: Option<u32> = dentry.read_field(offset!(dentry_d_name_len));
-    if let (Some(parent), Some(name), Some(len)) = (parent, name, len) {
-        place.parent_addr = parent.0;
-        place.name_addr = name.0;
-        place.name_hash_len = u64::from(len) << 32;
-    }
-    place
+    };
+    (place.parent_addr != 0).then_some(place)
 }
 
 #[inline(always)]
@@ -566,6 +566,7 @@ pub fn fill_dentry(dentry: Address, directory: Option<Address>, record: &mut Den
                 len: &mut record.path_len,
                 flags: &mut record.path_flags,
             },
+            PATH_COMPONENTS_MAX,
         );
     }
 }

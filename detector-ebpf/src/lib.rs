@@ -35,6 +35,9 @@ pub const PATH_START_LIMIT: usize = 1024;
 pub const PATH_BYTES: usize = PATH_START_LIMIT + 1 + NAME_BYTES_MAX;
 /// Most components read of one path. What is above them is cut, and [`PATH_IS_CUT`] says so.
 pub const PATH_COMPONENTS_MAX: u32 = 24;
+/// The same of a program's path, which is shorter: `/usr/lib/jvm/java-17-openjdk-amd64/bin/java` has six. The verifier looks
+/// at each of them in each program that counts producers.
+pub const EXE_COMPONENTS_MAX: u32 = 16;
 /// `TASK_COMM_LEN` (linux/sched.h).
 pub const COMM_BYTES: usize = 16;
 /// Bytes kept of a file system type's name.

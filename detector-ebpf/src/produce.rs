@@ -4,6 +4,8 @@
 //! leaves a record, and a name now and then. So the guard comes first and all loads are plain ones:
 //! these functions run at every miss of a lookup on the host.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
     helpers::{
@@ -229,9 +231,14 @@ fn count_slowly(
     let counts = match PRODUCERS.get_ptr_mut(key) {
         Some(counts) => counts,
         None => {
-            let none = ProducerCounts {
-                counts: [0; change::LEN],
-            };
+            let mut none = MaybeUninit::<ProducerCounts>::uninit();
+            for index in 0..change::LEN {
+                // SAFETY: the counts are all that there is; volatile, or the compiler would call a function with a
+                // loop for the zeros, at which the verifier looks byte by byte.
+                unsafe { none.as_mut_ptr().cast::<u64>().add(index).write_volatile(0) };
+            }
+            // SAFETY: written just now.
+            let none = unsafe { none.assume_init_ref() };
             // Of two threads that come at once one succeeds.
             if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
                 tell_producer(&key, pid_tgid as u32, directory);
