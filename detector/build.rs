@@ -14,9 +14,11 @@ fn build_programs() {
     // SAFETY: a build script's main thread is its only one here.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
     let toolchain = std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".to_owned());
+    // Not as it was when this script was compiled: a cached target directory may come from another path.
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it") + "/../detector-ebpf";
     let package = Package {
         name: "fslockup-ebpf",
-        root_dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../detector-ebpf"),
+        root_dir: &root,
         ..Package::default()
     };
     if let Err(error) = aya_build::build_ebpf([package], Toolchain::Custom(&toolchain)) {
