@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
-    incident, kernel,
+    incident::{self, Stall},
+    kernel,
     quiet::was_long_for_its_caller,
     truth::is_rt,
 };
@@ -84,15 +85,21 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         .stalls
         .iter()
         .partition(|stall| stall.behind == "walk" && stall.behind_tid == long.pid);
-    let is_on_its_cpu = |tid: u32| {
+    // What others run there, a worker of the kernel's, may wait behind it as well.
+    let is_on_its_cpu = |stall: &Stall| {
         let mut accounts = late.iter();
-        accounts.any(|account| account.tid == tid && account.cpu == Some(0))
+        let of_ours = accounts.find(|account| account.tid == stall.tid);
+        of_ours.map_or(stall.cpu == 0, |account| account.cpu == Some(0))
     };
     // Where spinlocks sleep a walk keeps nobody from running, and no stall is claimed.
     let has_stalls = !is_rt()?;
     checks.that(
         "where a walk is to blame, it is said, of tasks on its CPU",
-        of_cpu.is_empty() != has_stalls && of_cpu.iter().all(|stall| is_on_its_cpu(stall.tid)),
+        of_cpu
+            .iter()
+            .any(|stall| late.iter().any(|account| account.tid == stall.tid))
+            == has_stalls
+            && of_cpu.iter().all(|stall| is_on_its_cpu(stall)),
         format!("{:?}", behind.stalls),
     );
     checks.that(

@@ -280,7 +280,7 @@ const CHURN_COUNT: u64 = 20_000;
 /// Censuses in one call.
 const CHURN_CENSUSES: usize = 10;
 /// Calls at most, until a census was disturbed: on a busy host a vCPU can be away for a whole one.
-const CHURN_CALLS_MAX: usize = 5;
+const CHURN_CALLS_MAX: usize = 50;
 /// Names that the two threads have at most, and a few that are on their way.
 const CHURN_NAMES_MAX: u64 = 2 * 64 + 2;
 

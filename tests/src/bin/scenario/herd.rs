@@ -73,16 +73,14 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         watches.len() >= rounds.len(),
         format!("{} walks in {} rounds", watches.len(), rounds.len()),
     );
+    let touches: Vec<_> = accounts.iter().map(|account| account.times_count).collect();
+    let mean = touches.iter().sum::<u64>() / u64::try_from(THREADS_COUNT)?;
+    // A share, and no number: a busy host gives one vCPU half of what it gives another, and all of them little.
     checks.that(
         "all threads were at work",
-        accounts.len() == THREADS_COUNT && accounts.iter().all(|account| account.times_count > 100),
-        format!(
-            "{:?}",
-            accounts
-                .iter()
-                .map(|account| account.times_count)
-                .collect::<Vec<_>>()
-        ),
+        touches.len() == THREADS_COUNT
+            && touches.iter().all(|count| count * 4 > mean && *count > 10),
+        format!("{touches:?}"),
     );
     if !has_herd {
         checks.figure("quickest_touch_to_watch", quickest_touch(&rounds)?);

@@ -4,12 +4,9 @@ use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 use fslockup_tests::{task, workload};
-use nix::{
-    sys::{
-        inotify::{AddWatchFlags, InitFlags, Inotify},
-        signal::Signal,
-    },
-    unistd::{SysconfVar, sysconf},
+use nix::sys::{
+    inotify::{AddWatchFlags, InitFlags, Inotify},
+    signal::Signal,
 };
 
 use crate::{
@@ -73,19 +70,16 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// utime and stime of proc_pid_stat(5), in ticks of sysconf(3).
+/// What all its threads have run, to the nanosecond (Documentation/scheduler/sched-stats.rst): utime and stime of
+/// proc_pid_stat(5) are as many ticks as happened to find it running.
 fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
-    let file = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&file).with_context(|| file.clone())?;
-    // The name in parentheses may hold anything; 11 more fields stand before utime.
-    let (_, fields) = text.rsplit_once(')').context("no name")?;
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u64>)
-        .sum::<Result<_, _>>()
-        .with_context(|| text.clone())?;
-    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no CLK_TCK")?;
-    Ok(ticks * 1_000_000_000 / u64::try_from(per_second)?)
+    let tasks = format!("/proc/{pid}/task");
+    let mut sum_ns = 0;
+    for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+        let file = task?.path().join("schedstat");
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let ran = text.split_whitespace().next().context("empty")?;
+        sum_ns += ran.parse::<u64>().with_context(|| text.clone())?;
+    }
+    Ok(sum_ns)
 }

@@ -26,7 +26,7 @@ const NEGATIVE_COUNT: u64 = 1_500;
 const FILES_COUNT: u64 = 500;
 
 /// Watches of one directory in one way until its children were counted.
-const TRIES_MAX: usize = 5;
+const TRIES_MAX: usize = 20;
 
 const VIA: [&str; 3] = ["inotify", "fanotify", "dnotify"];
 
