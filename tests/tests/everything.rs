@@ -61,7 +61,7 @@ fn parts_add_up() {
 
 #[test]
 fn a_host_test_that_fails_stops_no_other_part() {
-    let host = "test-host) echo 'test result: FAILED. 4 passed; 1 failed; 0 ignored'; exit 101;;";
+    let host = "test-host) echo 'test result: FAILED. 4 passed; 1 failed; 0 ignored'; exit 1;;";
     let (code, last) = everything(&[host, HARNESS, MATRIX].join("\n"));
     let expected = "host tests: 4 passed, 1 failed\nharness tests: 3 passed, 0 failed\n\
                     matrix: 40 passed, 0 failed\n47 passed, 1 failed";
@@ -71,7 +71,7 @@ fn a_host_test_that_fails_stops_no_other_part() {
 #[test]
 fn what_failed_is_named_at_the_end() {
     let host = "test-host) echo 'test a::b ... ok'; echo 'test a::c ... FAILED'; \
-                echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; exit 101;;";
+                echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; exit 1;;";
     let matrix = "vmtest) echo 'FAILED herd 5.10'; echo 'flaky: stall on 6.1: at first failed: late'; \
                   echo 'failed: herd on 5.10: failed: one walk: 2'; echo '2 passed, 1 failed'; exit 1;;";
     let (code, last) = everything_lines(7, &[host, HARNESS, matrix].join("\n"));
@@ -84,9 +84,18 @@ fn what_failed_is_named_at_the_end() {
 }
 
 #[test]
+fn a_matrix_that_was_interrupted_is_not_taken_for_whole() {
+    let matrix = "vmtest) echo '20 passed, 2 failed'; exit 130;;";
+    let (code, last) = everything(&[HOST, HARNESS, matrix].join("\n"));
+    let expected = "host tests: 7 passed, 0 failed\nharness tests: 3 passed, 0 failed\n\
+                    matrix: 20 passed, 2 failed, then it broke off (exit code 130)\n30 passed, 3 failed";
+    assert_eq!((code, last.as_str()), (1, expected));
+}
+
+#[test]
 fn what_did_not_run_is_named_and_is_a_failure() {
     let harness =
-        "test-harness) echo 'test result: FAILED. 2 passed; 1 failed; 0 ignored'; exit 101;;";
+        "test-harness) echo 'test result: FAILED. 2 passed; 1 failed; 0 ignored'; exit 1;;";
     let matrix = "vmtest) echo 'vmtest: QEMU: not found' >&2; exit 2;;";
     let (code, last) = everything(&[HOST, harness, matrix].join("\n"));
     let expected = "host tests: 7 passed, 0 failed\nharness tests: 2 passed, 1 failed\n\
@@ -111,7 +120,7 @@ fn a_part_that_broke_off_after_its_counts_is_a_failure() {
     let (code, last) = everything(&[host, HARNESS, MATRIX].join("\n"));
     assert_eq!(code, 1);
     assert!(
-        last.starts_with("host tests: 5 passed, then it broke off (exit code 101)\n")
+        last.starts_with("host tests: 5 passed, 0 failed, then it broke off (exit code 101)\n")
             && last.ends_with("\n48 passed, 1 failed"),
         "{last}"
     );

@@ -36,8 +36,7 @@ fn the_corpus_has_every_kernel_of_the_manifest() {
 fn check_called_every_kernel_of_the_corpus_full() {
     for kernel in fs::read_dir(corpus()).expect("the corpus") {
         let path = kernel.expect("a kernel").path().join("facts.json");
-        let facts: serde_json::Value =
-            serde_json::from_slice(&fs::read(&path).expect("facts")).expect("JSON");
+        let facts: Value = serde_json::from_slice(&fs::read(&path).expect("facts")).expect("JSON");
         assert_eq!(facts["verdict"], "full", "{}", path.display());
         assert_eq!(
             facts["exposure"]["walk_on_first_watch"],
