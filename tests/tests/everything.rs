@@ -49,7 +49,7 @@ const HOST: &str = "test-host) echo 'test result: ok. 5 passed; 0 failed; 1 igno
                     echo 'test result: ok. 2 passed; 0 failed; 0 ignored';;";
 const HARNESS: &str = "test-harness) echo 'test result: ok. 3 passed; 0 failed; 0 ignored';;";
 const MATRIX: &str =
-    "vmtest) [ \"$*\" = 'vmtest --repeat-failed 3' ] && echo '40 passed, 0 failed';;";
+    "vmtest) [ \"$*\" = 'vmtest --repeat-failed 10' ] && echo '40 passed, 0 failed';;";
 
 #[test]
 fn parts_add_up() {
