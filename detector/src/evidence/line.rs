@@ -147,8 +147,7 @@ pub fn read(bytes: &[u8]) -> Result<Line, Unreadable> {
 }
 
 fn body<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Unreadable> {
-    serde_json::from_value(value)
-        .map_err(|error| Unreadable::Field(escape_rest(&error.to_string())))
+    serde_json::from_value(value).map_err(|error| Unreadable::Field(escape_rest(error.to_string())))
 }
 
 /// Enough to recognize it by.

@@ -23,7 +23,7 @@ impl IdentityBody {
     /// All null where nothing is known.
     pub fn of(identity: Option<&Identity>) -> Self {
         let text = |bytes: Option<&Vec<u8>>| bytes.map(|bytes| escape(bytes));
-        let text_of = |text: Option<&String>| text.map(|text| escape_rest(text));
+        let text_of = |text: Option<&String>| text.map(escape_rest);
         Self {
             exe: text(identity.and_then(|identity| identity.exe.as_ref())),
             cgroup: text(identity.and_then(|identity| identity.cgroup.as_ref())),
