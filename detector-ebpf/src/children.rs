@@ -256,7 +256,7 @@ impl Head {
     }
 }
 
-/// The first word of a field; 0 where it can't be read, which is nobody's parent.
+/// The first word of a field; 0 where it can't be read, which is the address of no dentry.
 #[inline(always)]
 fn word_at(child: Address, offset: u32) -> u64 {
     let mut word = MaybeUninit::<u64>::uninit();
