@@ -167,7 +167,7 @@ pub struct RunArgs {
     /// together.
     #[arg(long, value_name = "i/n")]
     pub shard: Option<Shard>,
-    /// How many guests run at once [default: the number of CPUs].
+    /// How many guests run at once [default: one more than CPUs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Where results go: results.json, junit.xml, summary.md, and the logs of each guest.
@@ -220,7 +220,7 @@ pub struct GateArgs {
     /// What is printed; all forms are written to --out.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: GateFormat,
-    /// How many guests run at once [default: the number of CPUs].
+    /// How many guests run at once [default: one more than CPUs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Where all goes: gate.json, gate.xml, gate.tap, gate.txt, gate.md, gate.html, plots, and what `run`
