@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use fslockup_tests::{TimedCall, workload};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -59,14 +60,39 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     );
     data["verified_instructions"] = json!(kernel::verified_instructions()?);
     checks.data(data);
+    let short = short_walk(checks)?;
     let began = Instant::now();
     let ended = detector.end(Signal::SIGTERM)?;
     checks.figure("stop_ms", began.elapsed().as_secs_f64() * 1000.0);
     nothing_lost(checks, &ended);
+    // What the programs drop they count; user space drops what is left, and does not.
+    let summary = ended.lines.last().context("no summary")?;
+    checks.that(
+        "a walk of a thousandth of the threshold and more stays in the kernel",
+        summary["walks_below_threshold_count"].as_u64() >= Some(1),
+        format!("{summary}, {short:?}"),
+    );
     if is_listed {
         exposure::is_right(checks, &check)?;
     }
     exposure::printed(&check, "walk_on_first_watch").map(drop)
+}
+
+/// Children of a directory whose walk is far below the threshold (10 ms by default), and far above a thousandth of it.
+const SHORT_CHILDREN_COUNT: u64 = 5_000;
+
+/// A watch that is too short to be reported, by its caller's own clock too.
+fn short_walk(checks: &mut Checks) -> anyhow::Result<Vec<TimedCall>> {
+    let dir = kernel::new_dir("attach-coverage")?;
+    workload::flood(&dir, SHORT_CHILDREN_COUNT, 8)?;
+    let calls = workload::watch(&dir, &[])?;
+    let is_short = |call: &TimedCall| (20_000..5_000_000).contains(&call.call_ns());
+    checks.that(
+        "a watch takes between 20 us and 5 ms",
+        !calls.is_empty() && calls.iter().all(is_short),
+        format!("{calls:?}"),
+    );
+    Ok(calls)
 }
 
 /// Byte offsets of the fields of a dentry, by their names.

@@ -29,6 +29,50 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
         each_delay_is_there(checks, incident, &seen.sleepers);
     }
     all_agree(checks, &seen);
+    runnable_before(checks)
+}
+
+/// Long beside the time that the emulator may take until the hog reads its clock: a turn of each of five CPUs.
+const BUSY_BEFORE: &str = "20ms";
+const BUSY_BEFORE_NS: u64 = 20_000_000;
+
+/// A task that waited for its CPU before the walk began: its stall counts from the walk's start.
+fn runnable_before(checks: &mut Checks) -> anyhow::Result<()> {
+    let dir = kernel::ramfs_dir(FILES_COUNT)?;
+    let cpu = WALKER_CPU.to_string();
+    let detector = Detector::start(OPTIONS)?;
+    let hogs = Background::start(&["hogs", "--cpus", &cpu, "--threshold", "1ms"])?;
+    let calls = workload::watch(&dir, &["--cpu", &cpu, "--busy-before", BUSY_BEFORE])?;
+    let hog: Account = hogs.stop()?.pop().context("the hog's account")?;
+    let ended = detector.end(Signal::SIGTERM)?;
+    nothing_lost(checks, &ended);
+    let found = ended.incidents()?;
+    let call = calls.first().context("no call")?;
+    let incident = incident::of_call(checks, &found, call)?;
+    let late: Vec<_> = overlapping(&hog, &incident.walk.span());
+    let waited_before = late
+        .first()
+        .filter(|late| late.start_ns + BUSY_BEFORE_NS / 2 <= call.start_ns);
+    checks.that(
+        "a task waited for the CPU before the walk and through it",
+        waited_before.is_some(),
+        format!("{late:?}, {call:?}"),
+    );
+    let of_it: Vec<_> = incident
+        .stalls
+        .iter()
+        .filter(|stall| stall.tid == hog.tid)
+        .collect();
+    let counts_from_the_walk = |stall: &&Stall| {
+        stall.runq_delay_ns + CLOCKS_NS >= incident.walk.walk_ns
+            && waited_before
+                .is_some_and(|late| late.end_ns + CLOCKS_NS >= call.start_ns + stall.runq_delay_ns)
+    };
+    checks.that(
+        "its one stall counts from the start of the walk",
+        of_it.len() == 1 && of_it.iter().all(counts_from_the_walk),
+        format!("{of_it:?}, its own {late:?}, {call:?}"),
+    );
     Ok(())
 }
 
@@ -225,10 +269,10 @@ fn is_part_of(stall: &Stall, late: &Span) -> bool {
 /// The scheduler's clock is compared with CLOCK_MONOTONIC at context switches, to a few microseconds.
 const CLOCKS_NS: u64 = 10_000;
 
-/// Within 0.5 ms: where the emulator has the other four CPUs' turns just when the timer is due, the interrupt that
-/// wakes the sleeper comes later by 0.1 ms for each, which is how long the sleepers themselves keep turns.
+/// Within 1 ms, the longest turn that the emulator gives a CPU: where the other four have theirs just when the timer is due,
+/// the interrupt that wakes the sleeper comes later by these, mostly 0.1 ms each. Measured: up to 0.70 ms (6.1).
 fn agree(late: &Span, stall: &Stall) -> bool {
-    is_part_of(stall, late) && late.length_ns() <= stall.runq_delay_ns + 500_000
+    is_part_of(stall, late) && late.length_ns() <= stall.runq_delay_ns + 1_000_000
 }
 
 /// Within 5 % or 0.2 ms. Measured: 9 to 65 us (5.10.223, 5.10).
@@ -254,7 +298,7 @@ fn all_agree(checks: &mut Checks, seen: &Seen) {
             count += 1;
             close_count += u32::from(own.iter().any(|late| agree_closely(late, stall)));
             checks.that(
-                "a stall agrees with the sleeper's own delay within 0.5 ms",
+                "a stall agrees with the sleeper's own delay within 1 ms",
                 own.iter().any(|late| agree(late, stall)),
                 format!("{stall:?}, its own {own:?}"),
             );

@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -50,6 +51,9 @@ pub struct Args {
     /// Not before this moment of CLOCK_MONOTONIC
     #[arg(long, value_name = "NS")]
     at_ns: Option<u64>,
+    /// Keep the CPU for this long before the system call: who shares it waits already
+    #[arg(long, value_name = "TIME", value_parser = crate::duration)]
+    busy_before: Option<Duration>,
     /// In a thread of its own: thread and process have different ids
     #[arg(long)]
     in_thread: bool,
@@ -60,7 +64,10 @@ pub struct Args {
 
 impl Args {
     fn wait(&self) -> anyhow::Result<()> {
-        self.at_ns.map_or(Ok(()), task::sleep_until)
+        self.at_ns.map_or(Ok(()), task::sleep_until)?;
+        let until = self.busy_before.map(|busy| Instant::now() + busy);
+        while until.is_some_and(|until| Instant::now() < until) {}
+        Ok(())
     }
 }
 
