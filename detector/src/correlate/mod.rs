@@ -127,8 +127,8 @@ impl Correlator {
     }
 
     /// A record of the kernel's log was read.
-    pub fn kernel_log(&mut self, record: &[u8]) {
-        self.log.add(record);
+    pub fn kernel_log(&mut self, read_ns: u64, record: &[u8]) {
+        self.log.add(read_ns, record);
     }
 
     /// The waits that go on were read.

@@ -23,7 +23,7 @@ impl Correlator {
             self.log.reports[at].names(walk, waits)
         };
         let walk = &self.open[place].found.walk;
-        let near = |at: &usize| self.log.reports[*at].is_near(span(walk));
+        let near = |at: &usize| self.log.is_near(*at, span(walk));
         let others = || {
             let others = self.open.iter().enumerate();
             others.filter(|(other, _)| *other != place)
@@ -35,8 +35,7 @@ impl Correlator {
                 *is_named
                     || !self.log.reports[*at].is_claimed
                         && !others().any(|(_, Open { found: other, .. })| {
-                            let report = &self.log.reports[*at];
-                            report.is_near(span(&other.walk))
+                            self.log.is_near(*at, span(&other.walk))
                                 && names(
                                     *at,
                                     &other.walk,

@@ -89,8 +89,8 @@ pub enum Input {
     },
     /// A record of the kernel's log as `/dev/kmsg` gives it: `priority,sequence,µs,flags;text`.
     KernelLog {
-        /// CLOCK_MONOTONIC when it was read. Its own stamp is on the scheduler's clock, which is
-        /// up to tens of milliseconds apart from this one.
+        /// CLOCK_MONOTONIC when it was read. Its own stamp is on the scheduler's clock, which NTP does not slew:
+        /// tens of milliseconds apart at the boot, seconds after days.
         read_ns: u64,
         /// The record.
         line: Vec<u8>,

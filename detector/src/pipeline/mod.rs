@@ -121,7 +121,7 @@ impl Pipeline {
             },
             Input::Symbols(symbols) => self.correlator.symbols.add(symbols),
             Input::Waiting { now_ns, waiters } => self.correlator.waiting(*now_ns, waiters),
-            Input::KernelLog { line, .. } => self.correlator.kernel_log(line),
+            Input::KernelLog { read_ns, line } => self.correlator.kernel_log(*read_ns, line),
             Input::Tick { now_ns, lost_count } => {
                 let found = self.correlator.tick(&self.session, *now_ns, *lost_count);
                 if self.storm.is_due(*now_ns) {
