@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     kernel,
-    kernels::{KernelEntry, Kernels, ManifestError},
+    manifest::kernels::{KernelEntry, Kernels, ManifestError},
     plan::PlannedKernel,
 };
 

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    qemu::{accel::Choice, argv::Mode},
+    qemu::argv::Mode,
     shard::Shard,
-    vm::disk::FileSystem,
+    vm::{accel::Choice, disk::FileSystem},
 };
 
 /// Boots real kernels in QEMU, runs programs and scenarios in them, and judges the results.
@@ -262,7 +262,7 @@ pub struct GuestArgs {
     #[arg(long, value_name = "FS")]
     pub fs: Option<FsChoice>,
     /// The disk's size [default with --fs: 1G].
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_mib)]
+    #[arg(long, value_name = "SIZE", value_parser = crate::ui::size::parse_mib)]
     pub disk: Option<u64>,
     /// A root with systemd of this Debian suite instead of a disk; what is copied lies in /vmtest.
     #[arg(long, value_name = "SUITE", conflicts_with_all = ["fs", "disk"])]
@@ -271,7 +271,7 @@ pub struct GuestArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub cpus: u32,
     /// Memory.
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::size::parse_mib)]
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::ui::size::parse_mib)]
     pub memory: u64,
     /// How an emulated guest's time passes: multi is the host's clock, icount the instructions
     /// executed.

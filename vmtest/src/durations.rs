@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    manifest::scenarios::Scenario,
     outcome::Outcome,
     qemu::argv::Mode,
     report::{GuestResult, RunResult, ScenarioResult},
-    scenarios::Scenario,
 };
 
 const MEASURED: &str = include_str!("../../images/durations.toml");
@@ -143,7 +143,10 @@ fn of_guest<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kernels::Kernels, report::sample, scenarios::Scenarios};
+    use crate::{
+        manifest::{kernels::Kernels, scenarios::Scenarios},
+        report::sample,
+    };
 
     #[test]
     fn every_name_is_one_of_the_lists() {

@@ -2,7 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{digest::hex, durations::Durations, kernel, kernels::Kernels, scenarios::Scenario};
+use crate::{
+    digest::hex,
+    durations::Durations,
+    kernel,
+    manifest::{kernels::Kernels, scenarios::Scenario},
+};
 
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,7 +72,10 @@ impl FromStr for Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kernels::Kernels, plan::plan, scenarios::Scenarios};
+    use crate::{
+        manifest::{kernels::Kernels, scenarios::Scenarios},
+        plan::plan,
+    };
 
     fn shard(index: usize, count: usize) -> Shard {
         Shard { index, count }

@@ -14,8 +14,8 @@ use crate::{
     artifacts::Files,
     cli::ExecArgs,
     image::{Content, libraries},
-    kernels::Kernels,
     leftovers::Private,
+    manifest::kernels::Kernels,
     protocol::{Ended, GuestCommand, Job, Message, Stream},
     vm::{self, End},
 };

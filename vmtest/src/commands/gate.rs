@@ -16,12 +16,11 @@ use crate::{
     cli::{GateArgs, GateFormat},
     gate::{self, GateResult, Measured, Rules, Source, report},
     kernel,
-    kernels::Kernels,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
     outcome::Outcome,
     packages::store::Store,
     plan::PlannedKernel,
     report::{RESULTS, RunResult},
-    scenarios::Scenarios,
 };
 
 /// Judges the candidates; returns the exit code.

@@ -11,17 +11,15 @@ use anyhow::{Context, Result};
 use crate::{
     cli::{AccelArgs, FsChoice, GuestArgs},
     image::{Content, busybox},
-    kernel,
-    kernels::Kernels,
-    leftovers,
+    kernel, leftovers,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
     packages::{Kernel, store::Store},
-    qemu::{
+    qemu::{argv::Mode, version},
+    vm::{
+        DiskSpec, GuestSpec,
         accel::{self, Chosen},
-        argv::Mode,
-        version,
+        disk::FileSystem,
     },
-    scenarios::Scenarios,
-    vm::{DiskSpec, GuestSpec, disk::FileSystem},
 };
 
 const DISK_MIB: u64 = 1024;

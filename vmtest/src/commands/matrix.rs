@@ -19,17 +19,18 @@ use crate::{
     cli::AccelArgs,
     durations::Durations,
     image::{Content, busybox},
-    kernel,
-    kernels::Kernels,
-    leftovers,
+    kernel, leftovers,
+    manifest::{
+        kernels::Kernels,
+        scenarios::{Scenario, Scenarios},
+    },
     packages::store::Store,
     plan::{PlannedGuest, PlannedKernel, digest, plan},
-    progress::Progress,
     qemu::version,
     report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
     runner::{KernelSlot, Runner},
-    scenarios::{Scenario, Scenarios},
     shard::Shard,
+    ui::progress::Progress,
 };
 
 /// What is to be carried out.

@@ -5,7 +5,12 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use anyhow::Result;
 
 use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
-use crate::{choose, cli::RunArgs, kernels::Kernels, report::RunResult, scenarios::Scenarios};
+use crate::{
+    choose,
+    cli::RunArgs,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
+    report::RunResult,
+};
 
 /// Runs it; returns the exit code.
 ///

@@ -17,7 +17,7 @@ use super::{HARNESS_FAILED, INTERRUPTED, guest};
 use crate::{
     cli::ShellArgs,
     image::busybox,
-    kernels::Kernels,
+    manifest::kernels::Kernels,
     protocol::{Job, Message, ShellJob},
     vm::{self, End},
 };

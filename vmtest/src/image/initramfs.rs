@@ -10,7 +10,7 @@ use super::{
     libraries::{self, LibraryError},
 };
 use crate::{
-    modules::{ModuleError, ModuleTree},
+    image::modules::{ModuleError, ModuleTree},
     protocol::{JOB_PATH, Job},
 };
 

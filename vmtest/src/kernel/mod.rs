@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    kernels::{Kernels, ManifestError},
-    modules,
+    image::modules,
+    manifest::kernels::{Kernels, ManifestError},
     packages::{Kernel, StoreError, store::Store},
 };
 

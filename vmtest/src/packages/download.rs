@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     digest::hex,
-    kernels::{KernelEntry, PinnedPackage},
+    manifest::kernels::{KernelEntry, PinnedPackage},
 };
 
 /// Downloads a package of this digest into `directory`.

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     digest::hex,
-    kernels::{KernelEntry, Kernels, PinnedKernel},
     leftovers::Private,
+    manifest::kernels::{KernelEntry, Kernels, PinnedKernel},
 };
 
 /// How the file's name ends that says what is used instead of a pin.

@@ -13,12 +13,12 @@ use super::KernelSlot;
 use crate::{
     artifacts::{FILE_BYTES_MAX, Files},
     kernel_log::{self, Record, Report},
+    manifest::scenarios::Scenario,
     outcome::{Findings, Judgement, Outcome, Suspicions, TimesMs, judge},
-    progress::Line,
     protocol::{Ended, FINDINGS, Message, Stream},
     qemu::argv::Accelerator,
     report::ScenarioResult,
-    scenarios::Scenario,
+    ui::progress::Line,
 };
 
 /// What is kept of a guest's log of the kernel; its console has a limit of its own.
@@ -415,7 +415,11 @@ fn read_findings(current: &Current) -> Result<Findings, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kernels::Kernels, plan::PlannedKernel, progress::Progress, scenarios::Scenarios};
+    use crate::{
+        manifest::{kernels::Kernels, scenarios::Scenarios},
+        plan::PlannedKernel,
+        ui::progress::Progress,
+    };
 
     const WARNING: &[u8] = b"4,9,1,-;WARNING: CPU: 0 PID: 1 at fs/dcache.c:1 d_x+0x1/0x2";
     const LOCKUP: &[u8] = b"0,9,1,-;watchdog: BUG: soft lockup - CPU#1 stuck for 22s!";

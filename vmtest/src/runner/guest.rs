@@ -13,18 +13,18 @@ use super::{
     collect::{Collector, blank},
 };
 use crate::{
-    modules::ModuleTree,
+    image::modules::ModuleTree,
+    manifest::scenarios::Scenario,
     outcome::{Judgement, Outcome, judge_death},
     packages::Kernel,
     plan::PlannedGuest,
     protocol::{GuestCommand, Job},
-    qemu::{
-        accel::{self, Chosen},
-        argv::{Accelerator, Mode},
-    },
+    qemu::argv::{Accelerator, Mode},
     report::GuestResult,
-    scenarios::Scenario,
-    vm::{self, End},
+    vm::{
+        self, End,
+        accel::{self, Chosen},
+    },
 };
 
 /// Runs it, with as many boots as it takes.
@@ -142,7 +142,7 @@ fn boot_once(
     chosen: &Chosen,
     attempt: &Attempt,
     scenarios: &[Scenario],
-    line: &crate::progress::Line,
+    line: &crate::ui::progress::Line,
 ) -> usize {
     let name = attempt.name;
     let relative: PathBuf = [slot.label(), name].iter().collect();

@@ -19,9 +19,9 @@ use crate::{
     image::Content,
     outcome::Outcome,
     plan::PlannedGuest,
-    progress::Progress,
-    qemu::accel::Choice,
     report::{GuestResult, ScenarioResult, Spent},
+    ui::progress::Progress,
+    vm::accel::Choice,
 };
 
 /// What all guests of a run have in common.

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::{Runner, guest};
 use crate::{
+    manifest::scenarios::Scenario,
     outcome::Outcome,
     plan::PlannedGuest,
     report::{Composition, FirstFailure, Repetition, ScenarioResult},
-    scenarios::Scenario,
 };
 
 impl Runner<'_> {
@@ -233,7 +233,7 @@ fn replace(results: &mut [ScenarioResult], result: ScenarioResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{report::sample, scenarios::Scenarios};
+    use crate::{manifest::scenarios::Scenarios, report::sample};
 
     fn ended(scenario: &str, guest: &str, outcome: Outcome, is_final: bool) -> ScenarioResult {
         let mut result = sample::run().scenarios.swap_remove(0);

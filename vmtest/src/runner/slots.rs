@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     kernel::{self, KernelError},
-    kernels::Kernels,
+    manifest::kernels::Kernels,
     packages::{Kernel, store::Store},
     plan::PlannedKernel,
     report::KernelVersion,

@@ -10,8 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-const DEFAULT_MANIFEST: &str = include_str!("../../images/kernels.toml");
-const DEFAULT_LOCK: &str = include_str!("../../images/kernels.lock");
+const DEFAULT_MANIFEST: &str = include_str!("../../../images/kernels.toml");
+const DEFAULT_LOCK: &str = include_str!("../../../images/kernels.lock");
 const LOCK_HEAD: &str =
     "# Written by `vmtest fetch --update [NAME…]`; the kernels are chosen in kernels.toml.\n\n";
 

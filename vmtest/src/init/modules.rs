@@ -1,4 +1,4 @@
-//! Loads the modules that the host chose (`crate::modules` says how).
+//! Loads the modules that the host chose (`crate::image::modules` says how).
 
 use std::{ffi::CStr, fs::File};
 

@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use crate::{
     kernel_log::ReportKind,
-    kernels::{ManifestError, parse_toml},
+    manifest::kernels::{ManifestError, parse_toml},
     qemu::argv::Mode,
     vm::{DiskSpec, GuestSpec},
 };
 
-const DEFAULT_MANIFEST: &str = include_str!("../../images/scenarios.toml");
+const DEFAULT_MANIFEST: &str = include_str!("../../../images/scenarios.toml");
 
 /// What is in every scenario's guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

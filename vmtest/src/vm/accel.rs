@@ -12,16 +12,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    argv::{Accelerator, Mode},
-    version,
-};
+use super::{End, GuestSpec, Request, run};
 use crate::{
     image::Content,
     leftovers::Private,
     packages::{Kernel, cache},
     protocol::Job,
-    vm::{self, End, GuestSpec},
+    qemu::{
+        argv::{Accelerator, Mode},
+        version,
+    },
 };
 
 /// What the user asks for.
@@ -183,7 +183,7 @@ fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String>
         kernel_args: Vec::new(),
         modules: Vec::new(),
     };
-    let request = vm::Request {
+    let request = Request {
         kernel,
         spec: &spec,
         accelerator: Accelerator::Kvm,
@@ -192,7 +192,7 @@ fn run_guest(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String>
         console: logs.path().join("console.log"),
         boot_limit: Some(PROBE_LIMIT),
     };
-    match vm::run(&request, is_interrupted, |_| {}) {
+    match run(&request, is_interrupted, |_| {}) {
         Ok(End::Finished) => Ok(()),
         Ok(end) => Err(format!("/dev/kvm is there, but a probe guest was {end}")),
         Err(error) => Err(format!("/dev/kvm can't be probed: {error}")),

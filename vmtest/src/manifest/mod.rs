@@ -1,0 +1,4 @@
+//! The two lists that a user keeps: `images/kernels.toml` with its lock, and `images/scenarios.toml`.
+
+pub mod kernels;
+pub mod scenarios;
