@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    matrix::shard::Shard,
     qemu::argv::Mode,
-    shard::Shard,
     vm::{accel::Choice, disk::FileSystem},
 };
 

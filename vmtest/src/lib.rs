@@ -4,26 +4,21 @@
 //! initramfs; `vm` runs it in `qemu` and listens; `init` is what runs inside, and `protocol` what the two
 //! say to each other.
 
-pub mod artifacts;
-pub mod choose;
 pub mod cli;
 pub mod commands;
 pub mod digest;
-pub mod durations;
 pub mod gate;
+mod guest;
 pub mod image;
 pub mod init;
 pub mod kernel;
 pub mod kernel_log;
 pub mod leftovers;
 pub mod manifest;
-pub mod outcome;
+pub mod matrix;
 pub mod packages;
-pub mod plan;
 pub mod protocol;
 pub mod qemu;
 pub mod report;
-pub mod runner;
-pub mod shard;
 pub mod ui;
 pub mod vm;

@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{HARNESS_FAILED, INTERRUPTED, guest};
+use super::{HARNESS_FAILED, INTERRUPTED};
 use crate::{
-    artifacts::Files,
     cli::ExecArgs,
+    guest,
     image::{Content, libraries},
     leftovers::Private,
     manifest::kernels::Kernels,
     protocol::{Ended, GuestCommand, Job, Message, Stream},
-    vm::{self, End},
+    vm::{self, End, artifacts::Files},
 };
 
 const NAME: &str = "exec";

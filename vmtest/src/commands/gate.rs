@@ -10,16 +10,15 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
+use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
-    choose,
     cli::{GateArgs, GateFormat},
     gate::{self, GateResult, Measured, Rules, Source, report},
     kernel,
     manifest::{kernels::Kernels, scenarios::Scenarios},
-    outcome::Outcome,
+    matrix::Matrix,
+    matrix::{choose, outcome::Outcome, plan::PlannedKernel},
     packages::store::Store,
-    plan::PlannedKernel,
     report::{RESULTS, RunResult},
 };
 

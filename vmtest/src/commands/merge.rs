@@ -4,12 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
-    matrix::{is_plain, prepare_out},
-    run::conclude,
-};
+use super::run::conclude;
 use crate::{
     cli::MergeArgs,
+    matrix::{is_plain, prepare_out},
     report::{self, RunResult},
 };
 
@@ -86,8 +84,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
+        matrix::shard::Shard,
         report::{GuestResult, sample},
-        shard::Shard,
     };
 
     /// A shard's directory with one guest of one kernel.

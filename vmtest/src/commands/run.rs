@@ -4,11 +4,12 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use anyhow::Result;
 
-use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
+use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
-    choose,
     cli::RunArgs,
     manifest::{kernels::Kernels, scenarios::Scenarios},
+    matrix::Matrix,
+    matrix::choose,
     report::RunResult,
 };
 

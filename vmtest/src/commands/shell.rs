@@ -13,9 +13,10 @@ use nix::{
     sys::termios::{self, SetArg},
 };
 
-use super::{HARNESS_FAILED, INTERRUPTED, guest};
+use super::{HARNESS_FAILED, INTERRUPTED};
 use crate::{
     cli::ShellArgs,
+    guest,
     image::busybox,
     manifest::kernels::Kernels,
     protocol::{Job, Message, ShellJob},

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     kernel_log::Report,
-    outcome::{Outcome, UNEXPECTED_REPORT},
+    matrix::outcome::{Outcome, UNEXPECTED_REPORT},
     report::{RunResult, ScenarioResult},
 };
 

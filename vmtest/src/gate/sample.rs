@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{GateResult, Measured, Rules, SCHEMA, Source, judge};
 use crate::{
     kernel_log::{Report, ReportKind},
-    outcome::Outcome,
+    matrix::outcome::Outcome,
     report::{FirstFailure, GuestResult, RunResult, ScenarioResult, sample},
 };
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::channel::Channel;
 use crate::{
-    outcome::Findings,
+    matrix::outcome::Findings,
     protocol::{CHUNK_BYTES, FINDINGS, FileEnd, Message},
 };
 

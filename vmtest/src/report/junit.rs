@@ -7,7 +7,7 @@ use quick_junit::{
 };
 
 use super::{RunResult, ScenarioResult};
-use crate::outcome::Outcome;
+use crate::matrix::outcome::Outcome;
 
 /// Renders it.
 pub fn render(run: &RunResult) -> String {

@@ -16,10 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    outcome::Outcome,
+    matrix::{outcome::Outcome, shard::Shard},
     packages::Meaning,
     qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
-    shard::Shard,
 };
 
 pub use account::{Account, Spent};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     kernel_log::Report,
-    outcome::{Check, Outcome, TimesMs},
+    matrix::outcome::{Check, Outcome, TimesMs},
     qemu::argv::{Accelerator, Mode},
 };
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     kernel_log::{Report, ReportKind},
-    outcome::{Check, TimesMs},
+    matrix::outcome::{Check, TimesMs},
     packages::Meaning,
     qemu::argv::{Accelerator, Mode},
 };

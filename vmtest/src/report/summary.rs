@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::{FirstFailure, RunResult, ScenarioResult};
-use crate::outcome::Outcome;
+use crate::matrix::outcome::Outcome;
 
 /// Renders it.
 pub fn render(run: &RunResult) -> String {

@@ -2,6 +2,7 @@
 //! how it ended.
 
 pub mod accel;
+pub mod artifacts;
 pub mod disk;
 pub mod end;
 pub mod host;

@@ -9,15 +9,18 @@ use std::{
 };
 
 use super::{
-    KernelSlot, Runner,
     collect::{Collector, blank},
+    runner::Runner,
+    slots::KernelSlot,
 };
 use crate::{
     image::modules::ModuleTree,
     manifest::scenarios::Scenario,
-    outcome::{Judgement, Outcome, judge_death},
+    matrix::{
+        outcome::{Judgement, Outcome, judge_death},
+        plan::PlannedGuest,
+    },
     packages::Kernel,
-    plan::PlannedGuest,
     protocol::{GuestCommand, Job},
     qemu::argv::{Accelerator, Mode},
     report::GuestResult,

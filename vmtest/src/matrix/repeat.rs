@@ -3,11 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Runner, guest};
+use super::{guest, runner::Runner};
 use crate::{
     manifest::scenarios::Scenario,
-    outcome::Outcome,
-    plan::PlannedGuest,
+    matrix::{outcome::Outcome, plan::PlannedGuest},
     report::{Composition, FirstFailure, Repetition, ScenarioResult},
 };
 

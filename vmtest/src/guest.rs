@@ -1,4 +1,4 @@
-//! What `exec` and `shell` have in common: a guest from the command line.
+//! A guest as the command line describes it, for `exec` and `shell`.
 
 use std::{
     env,

@@ -1,4 +1,15 @@
-//! Carries out scenarios on kernels: for `run` and `gate`.
+//! The matrix: scenarios on kernels, planned, carried out and judged, for `run` and `gate`.
+
+pub mod choose;
+mod collect;
+pub mod durations;
+mod guest;
+pub mod outcome;
+pub mod plan;
+mod repeat;
+mod runner;
+pub mod shard;
+mod slots;
 
 use std::{
     collections::BTreeSet,
@@ -14,22 +25,24 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::guest;
 use crate::{
     cli::AccelArgs,
-    durations::Durations,
     image::{Content, busybox},
     kernel, leftovers,
     manifest::{
         kernels::Kernels,
         scenarios::{Scenario, Scenarios},
     },
+    matrix::{
+        durations::Durations,
+        plan::{PlannedGuest, PlannedKernel, digest, plan},
+        runner::Runner,
+        shard::Shard,
+        slots::KernelSlot,
+    },
     packages::store::Store,
-    plan::{PlannedGuest, PlannedKernel, digest, plan},
     qemu::version,
     report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
-    runner::{KernelSlot, Runner},
-    shard::Shard,
     ui::progress::Progress,
 };
 
@@ -176,7 +189,7 @@ impl Matrix<'_> {
     }
 
     fn content(&self, guests: &[PlannedGuest]) -> Result<Content> {
-        let directory = guest::bin_dir(self.accel)?;
+        let directory = crate::guest::bin_dir(self.accel)?;
         let programs = self.manifest.programs(&directory)?;
         let planned = guests.iter().flat_map(|guest| &guest.scenarios);
         let copies = Scenarios::files(planned, &directory)?;
@@ -202,7 +215,7 @@ const DIRECTORIES: &str = ".directories";
 ///
 /// # Errors
 /// When the directory has results of something else, or can't be written to.
-pub(super) fn prepare_out(out: &Path, labels: &[&str]) -> Result<()> {
+pub fn prepare_out(out: &Path, labels: &[&str]) -> Result<()> {
     let at = |path: &Path| path.display().to_string();
     let results = out.join(RESULTS);
     let mut old: BTreeSet<String> = labels.iter().map(|label| (*label).to_owned()).collect();
@@ -244,7 +257,7 @@ pub(super) fn prepare_out(out: &Path, labels: &[&str]) -> Result<()> {
 }
 
 /// Names of kernels come from files, and must not lead out of the directory.
-pub(super) fn is_plain(name: &str) -> bool {
+pub fn is_plain(name: &str) -> bool {
     !name.contains('/') && !matches!(name, "" | "." | "..")
 }
 

@@ -4,9 +4,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     digest::hex,
-    durations::Durations,
     kernel,
     manifest::{kernels::Kernels, scenarios::Scenario},
+    matrix::durations::Durations,
 };
 
 /// A kernel as the plan needs it.

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{
     kernel,
     manifest::kernels::{KernelEntry, Kernels, ManifestError},
-    plan::PlannedKernel,
+    matrix::plan::PlannedKernel,
 };
 
 /// All kernels that are meant, in the order given, those of a glob or tag in the manifest's; the tags are those of

@@ -9,16 +9,16 @@ use std::{
 
 use fslockup::escape::escape_rest;
 
-use super::KernelSlot;
+use super::slots::KernelSlot;
 use crate::{
-    artifacts::{FILE_BYTES_MAX, Files},
     kernel_log::{self, Record, Report},
     manifest::scenarios::Scenario,
-    outcome::{Findings, Judgement, Outcome, Suspicions, TimesMs, judge},
+    matrix::outcome::{Findings, Judgement, Outcome, Suspicions, TimesMs, judge},
     protocol::{Ended, FINDINGS, Message, Stream},
     qemu::argv::Accelerator,
     report::ScenarioResult,
     ui::progress::Line,
+    vm::artifacts::{FILE_BYTES_MAX, Files},
 };
 
 /// What is kept of a guest's log of the kernel; its console has a limit of its own.
@@ -216,7 +216,7 @@ impl<'a> Collector<'a> {
         result.kernel_reports.extend(suspicions.reports);
         result.troubles.append(&mut self.troubles);
         if result.outcome == Outcome::Passed {
-            for name in crate::artifacts::STREAM_NAMES {
+            for name in crate::vm::artifacts::STREAM_NAMES {
                 let _ = fs::remove_file(directory.join(name));
             }
             let _ = fs::remove_dir(&directory);
@@ -417,7 +417,7 @@ mod tests {
     use super::*;
     use crate::{
         manifest::{kernels::Kernels, scenarios::Scenarios},
-        plan::PlannedKernel,
+        matrix::plan::PlannedKernel,
         ui::progress::Progress,
     };
 

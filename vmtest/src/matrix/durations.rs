@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     manifest::scenarios::Scenario,
-    outcome::Outcome,
+    matrix::outcome::Outcome,
     qemu::argv::Mode,
     report::{GuestResult, RunResult, ScenarioResult},
 };
 
-const MEASURED: &str = include_str!("../../images/durations.toml");
+const MEASURED: &str = include_str!("../../../images/durations.toml");
 
 /// A scenario that was never measured is expected to take this part of its time limit.
 const PART_OF_LIMIT: u64 = 10;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::matrix::{
     durations::Durations,
     plan::{PlannedGuest, PlannedKernel, duration_ms},
 };
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{
         manifest::{kernels::Kernels, scenarios::Scenarios},
-        plan::plan,
+        matrix::plan::plan,
     };
 
     fn shard(index: usize, count: usize) -> Shard {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn all_parts_together_are_the_whole_and_none_is_much_longer() {
         let manifest = Kernels::load(None).expect("the built-in manifest");
-        let kernels = crate::choose::kernels(&[], &[], &manifest).expect("all");
+        let kernels = crate::matrix::choose::kernels(&[], &[], &manifest).expect("all");
         let scenarios = Scenarios::load(None).expect("the built-in ones");
         let durations = Durations::load();
         let whole = plan(&kernels, &scenarios.choose(&[]).expect("all"), &durations);

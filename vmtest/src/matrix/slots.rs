@@ -9,8 +9,8 @@ use std::{
 use crate::{
     kernel::{self, KernelError},
     manifest::kernels::Kernels,
+    matrix::plan::PlannedKernel,
     packages::{Kernel, store::Store},
-    plan::PlannedKernel,
     report::KernelVersion,
 };
 

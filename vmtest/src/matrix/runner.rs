@@ -1,10 +1,5 @@
 //! Runs a plan: as many guests at once as asked for, each planned guest to its end.
 
-mod collect;
-mod guest;
-mod repeat;
-mod slots;
-
 use std::{
     path::PathBuf,
     sync::{
@@ -14,11 +9,10 @@ use std::{
     thread,
 };
 
-pub use self::slots::KernelSlot;
+use super::{guest, slots::KernelSlot};
 use crate::{
     image::Content,
-    outcome::Outcome,
-    plan::PlannedGuest,
+    matrix::{outcome::Outcome, plan::PlannedGuest},
     report::{GuestResult, ScenarioResult, Spent},
     ui::progress::Progress,
     vm::accel::Choice,
@@ -80,11 +74,11 @@ impl Runner<'_> {
         });
     }
 
-    fn results(&self) -> MutexGuard<'_, Results> {
+    pub(super) fn results(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, result: ScenarioResult) {
+    pub(super) fn record(&self, result: ScenarioResult) {
         let time = result.duration_ms.map(|ms| {
             format!(
                 "{:.1} s",
@@ -108,7 +102,7 @@ impl Runner<'_> {
     }
 
     /// Says something once a run.
-    fn say_once(&self, text: &str) {
+    pub(super) fn say_once(&self, text: &str) {
         let mut results = self.results();
         if !results.said.iter().any(|said| said == text) {
             results.said.push(text.to_owned());
