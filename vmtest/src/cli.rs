@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    gate::SideWord,
+    kernel::KernelWord,
     matrix::shard::Shard,
     qemu::argv::Mode,
     vm::{accel::Choice, disk::FileSystem},
@@ -155,7 +157,7 @@ pub struct RunArgs {
     /// (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a directory of one kernel's), a build tree, or host; may be
     /// repeated [default: all of the list but the optional ones].
     #[arg(long, value_name = "NAME|TAG|GLOB|PATH|host")]
-    pub kernel: Vec<String>,
+    pub kernel: Vec<KernelWord>,
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
@@ -203,10 +205,10 @@ pub struct GateArgs {
     /// What is measured against: a kernel as for `run`, or the results.json of an earlier run or gate
     /// (with :KERNEL behind it where it has several).
     #[arg(long, value_name = "KERNEL|RESULTS")]
-    pub baseline: String,
+    pub baseline: SideWord,
     /// What is to be judged, in the same words; may be repeated.
     #[arg(long, required = true, value_name = "KERNEL|RESULTS")]
-    pub candidate: Vec<String>,
+    pub candidate: Vec<SideWord>,
     /// A word for the command line of candidates that run here; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub candidate_arg: Vec<String>,
@@ -257,7 +259,7 @@ pub struct GuestArgs {
     /// The kernel: a name from the list, a vmlinuz, packages (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a
     /// directory of one kernel's), a build tree, or host.
     #[arg(long, value_name = "NAME|PATH|host")]
-    pub kernel: String,
+    pub kernel: KernelWord,
     /// The disk's file system [default: none; ext4 with --disk].
     #[arg(long, value_name = "FS")]
     pub fs: Option<FsChoice>,

@@ -13,12 +13,9 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
     cli::{GateArgs, GateFormat},
-    gate::{self, GateResult, Measured, Rules, Source, report},
-    kernel,
+    gate::{self, GateResult, Measured, Rules, SideWord, Source, report},
     manifest::{kernels::Kernels, scenarios::Scenarios},
-    matrix::Matrix,
-    matrix::{choose, outcome::Outcome, plan::PlannedKernel},
-    packages::store::Store,
+    matrix::{Matrix, choose, outcome::Outcome, plan::PlannedKernel, slots::KernelSlot},
     report::{RESULTS, RunResult},
 };
 
@@ -50,19 +47,15 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         None
     } else {
         // A kernel that is not to be had is no verdict on it.
-        for planned in &live {
-            kernel::resolve(
-                &planned.name,
-                arguments.accel.modules.as_deref(),
-                kernels,
-                &Store::default(),
-            )?;
+        let modules_dir = arguments.accel.modules.as_deref();
+        let slots = KernelSlot::all(live, true, kernels, modules_dir);
+        for slot in &slots {
+            slot.get()?;
         }
         let matrix = Matrix {
-            kernels: live,
+            kernels: slots,
             manifest,
             scenarios,
-            is_comparison: true,
             shard: None,
             jobs: arguments.jobs,
             repeat_failed: arguments.repeat_failed,
@@ -285,17 +278,15 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
 }
 
 /// What a word means: saved results, or kernels to run.
-fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
-    let (path, kernel) = match word.split_once(".json:") {
-        Some((path, kernel)) => (format!("{path}.json"), Some(kernel)),
-        None if word.ends_with(".json") => (word.to_owned(), None),
-        None => {
-            let found = choose::kernels(&[word.to_owned()], tags, kernels)?;
+fn side(word: &SideWord, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
+    let (path, kernel) = match word {
+        SideWord::Saved { path, kernel, .. } => (path, kernel.as_deref()),
+        SideWord::Live(one) => {
+            let found = choose::kernels(std::slice::from_ref(one), tags, kernels)?;
             return Ok(found.into_iter().map(Side::Live).collect());
         }
     };
-    let path = PathBuf::from(path);
-    let results = RunResult::read(&path)?;
+    let results = RunResult::read(path)?;
     let there = results.kernels();
     let kernel = match (kernel, there.as_slice()) {
         (Some(kernel), _) if there.contains(&kernel) => kernel.to_owned(),
@@ -313,6 +304,6 @@ fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
     Ok(vec![Side::Saved(Results {
         kernel,
         results: Rc::new(results),
-        saved_in: Some(path),
+        saved_in: Some(path.clone()),
     })])
 }

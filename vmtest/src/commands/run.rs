@@ -8,8 +8,7 @@ use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
     cli::RunArgs,
     manifest::{kernels::Kernels, scenarios::Scenarios},
-    matrix::Matrix,
-    matrix::choose,
+    matrix::{Matrix, choose, slots::KernelSlot},
     report::RunResult,
 };
 
@@ -24,11 +23,12 @@ pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) 
     } else {
         manifest.choose(&arguments.scenario)?
     };
+    let planned = choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?;
+    let modules_dir = arguments.accel.modules.as_deref();
     let matrix = Matrix {
-        kernels: choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?,
+        kernels: KernelSlot::all(planned, arguments.any_kernel, kernels, modules_dir),
         scenarios,
         manifest,
-        is_comparison: arguments.any_kernel,
         shard: arguments.shard,
         jobs: arguments.jobs,
         repeat_failed: arguments.repeat_failed,

@@ -14,6 +14,7 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod walk;
+mod word;
 
 use serde::Serialize;
 
@@ -24,6 +25,7 @@ pub use self::{
     line::Line,
     measured::{Coverage, Curve, Measured, MeasuredCurve, Point, Source, Sourced, State},
     rules::{Level, Plain, Ratio, Rule, Rules, WalkTime},
+    word::SideWord,
 };
 use crate::report::Conditions;
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    kernel,
+    kernel::KernelWord,
     manifest::kernels::{KernelEntry, Kernels, ManifestError},
     matrix::plan::PlannedKernel,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// # Errors
 /// When something means no kernel, a file is not there, or one kernel is named twice.
 pub fn kernels(
-    words: &[String],
+    words: &[KernelWord],
     tags: &[String],
     manifest: &Kernels,
 ) -> Result<Vec<PlannedKernel>> {
@@ -33,24 +33,24 @@ pub fn kernels(
     }
     let mut chosen: Vec<PlannedKernel> = Vec::new();
     for word in words {
-        let found = if kernel::is_path(word) || word == kernel::HOST {
-            kernel::check(word)?;
-            vec![PlannedKernel::new(word, tags)]
+        let found = if let KernelWord::Listed(text) = word {
+            meant(text, manifest)?.into_iter().map(planned).collect()
         } else {
-            meant(word, manifest)?.into_iter().map(planned).collect()
+            word.check()?;
+            vec![PlannedKernel::new(word.clone(), tags)]
         };
-        let is_named = found.iter().any(|kernel| kernel.name == *word);
+        let is_named = found.iter().any(|kernel| kernel.word == *word);
         for one in found {
             let same = chosen.iter().find(|other| other.label == one.label);
             match same {
                 None => chosen.push(one),
-                Some(other) if other.name == *word && is_named => {
+                Some(other) if other.word == *word && is_named => {
                     bail!("kernel {word}: given twice");
                 }
                 Some(other) if is_named => bail!(
                     "kernel {word}: its results would be called {}, as those of {} (rename one, or run them apart)",
                     one.label,
-                    other.name
+                    other.word
                 ),
                 // Globs and tags may overlap.
                 Some(_) => {}
@@ -61,7 +61,7 @@ pub fn kernels(
 }
 
 fn planned(entry: &KernelEntry) -> PlannedKernel {
-    PlannedKernel::new(&entry.name, &entry.tags)
+    PlannedKernel::new(KernelWord::Listed(entry.name.clone()), &entry.tags)
 }
 
 /// The entry of this name, or those with this tag, or those whose names the glob matches; the latter without what
@@ -89,9 +89,14 @@ mod tests {
 
     fn names(words: &[&str]) -> Result<Vec<String>, String> {
         let manifest = Kernels::load(None).expect("the built-in manifest");
-        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let words: Vec<_> = words.iter().map(|word| KernelWord::from(*word)).collect();
         kernels(&words, &[], &manifest)
-            .map(|kernels| kernels.into_iter().map(|kernel| kernel.name).collect())
+            .map(|kernels| {
+                kernels
+                    .iter()
+                    .map(|kernel| kernel.word.to_string())
+                    .collect()
+            })
             .map_err(|error| error.to_string())
     }
 
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn a_file_has_the_tags_that_it_is_given() {
         let manifest = Kernels::load(None).expect("the built-in manifest");
-        let words = ["/dev/null".to_owned(), "6.1".to_owned()];
+        let words = ["/dev/null".into(), "6.1".into()];
         let found = kernels(&words, &["rt".to_owned()], &manifest).expect("kernels");
         assert_eq!(found[0].tags, ["rt"]);
         assert_eq!(found[1].tags, ["lts", "cloud"]);

@@ -453,7 +453,7 @@ mod tests {
             .expect("a manifest")
             .entries;
         let kernels = Kernels::load(None).expect("built in");
-        let slot = KernelSlot::new(PlannedKernel::new("6.1", &[]), false, &kernels, None);
+        let slot = KernelSlot::new(PlannedKernel::new("6.1".into(), &[]), false, &kernels, None);
         let relative = Path::new("6.1/shared");
         let mut collector = Collector::new(
             &slot,

@@ -9,7 +9,7 @@ pub mod plan;
 mod repeat;
 mod runner;
 pub mod shard;
-mod slots;
+pub mod slots;
 
 use std::{
     collections::BTreeSet,
@@ -40,7 +40,6 @@ use crate::{
         shard::Shard,
         slots::KernelSlot,
     },
-    packages::store::Store,
     qemu::version,
     report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
     ui::progress::Progress,
@@ -49,13 +48,11 @@ use crate::{
 /// What is to be carried out.
 pub struct Matrix<'a> {
     /// The kernels.
-    pub kernels: Vec<PlannedKernel>,
+    pub kernels: Vec<KernelSlot<'a>>,
     /// The manifest of scenarios, and those of it that are meant.
     pub manifest: Scenarios,
     /// See there.
     pub scenarios: Vec<Scenario>,
-    /// Whether these are the scenarios that any kernel may be compared by, some of which may not apply.
-    pub is_comparison: bool,
     /// The part of it that this machine runs.
     pub shard: Option<Shard>,
     /// Guests at once; one for each CPU by default.
@@ -81,28 +78,30 @@ impl Matrix<'_> {
         is_interrupted: &AtomicBool,
     ) -> Result<RunResult> {
         let began = Instant::now();
-        self.find_tags(kernels);
+        self.find_tags();
         let started_at = jiff::Timestamp::now().to_string();
         let conditions = Conditions::of(version::probe()?);
         let durations = Durations::load();
-        let mut guests = plan(&self.kernels, &self.scenarios, &durations);
+        let planned: Vec<PlannedKernel> = self
+            .kernels
+            .iter()
+            .map(|slot| slot.planned.clone())
+            .collect();
+        let mut guests = plan(&planned, &self.scenarios, &durations);
         if guests.is_empty() {
             bail!("nothing to run: none of these scenarios runs on any of these kernels");
         }
-        let plan_digest = digest(&self.kernels, &guests, kernels);
+        let plan_digest = digest(&planned, &guests, kernels);
         if let Some(shard) = self.shard {
-            guests = shard.part(&self.kernels, guests, &durations);
+            guests = shard.part(&planned, guests, &durations);
             if guests.is_empty() {
                 bail!("--shard {shard}: nothing to run: there are fewer guests than shards");
             }
         }
-        let slot = |planned: &PlannedKernel| {
-            let modules = self.accel.modules.clone();
-            KernelSlot::new(planned.clone(), self.is_comparison, kernels, modules)
-        };
+        let content = self.content(&guests)?;
         let runner = Runner {
-            kernels: self.kernels.iter().map(slot).collect(),
-            content: self.content(&guests)?,
+            kernels: self.kernels,
+            content,
             accel: self.accel.accel,
             jobs_count: self.jobs.map_or_else(
                 || thread::available_parallelism().map_or(1, usize::from),
@@ -147,45 +146,28 @@ impl Matrix<'_> {
             scenarios: results.scenarios,
             guests: results.guests,
         };
-        self.sort(&mut result);
+        sort(&mut result, &planned, &self.scenarios);
         result.conclude();
         Ok(result)
     }
 
     /// What kernels are that were given as files without `--tag`: else the scenarios that need a tag would not run
     /// on them. One that can't be had is reported when it is to be booted.
-    fn find_tags(&mut self, kernels: &Kernels) {
-        for planned in &mut self.kernels {
-            let is_given = kernel::is_path(&planned.name) || planned.name == kernel::HOST;
-            if !is_given || !planned.tags.is_empty() {
+    fn find_tags(&mut self) {
+        for slot in &mut self.kernels {
+            if slot.planned.word.listed().is_some() || !slot.planned.tags.is_empty() {
                 continue;
             }
-            let modules = self.accel.modules.as_deref();
-            let found = kernel::resolve(&planned.name, modules, kernels, &Store::default())
-                .and_then(|kernel| kernel::tags(&kernel));
-            if let Ok(tags) = found {
+            let found = slot.get().ok();
+            if let Some(tags) = found.and_then(|kernel| kernel::tags(&kernel).ok()) {
                 println!(
                     "kernel {}: taken as {} by its version (--tag says otherwise)",
-                    planned.label,
+                    slot.label(),
                     tags.join(" ")
                 );
-                planned.tags = tags;
+                slot.planned.tags = tags;
             }
         }
-    }
-
-    /// As they were given, whichever ended first.
-    fn sort(&self, result: &mut RunResult) {
-        let kernel = |name: &str| {
-            self.kernels
-                .iter()
-                .position(|planned| planned.label == name)
-        };
-        let scenario = |name: &str| self.scenarios.iter().position(|one| one.name == name);
-        result
-            .scenarios
-            .sort_by_key(|one| (kernel(&one.kernel), scenario(&one.scenario)));
-        result.guests.sort_by_key(|one| kernel(&one.kernel));
     }
 
     fn content(&self, guests: &[PlannedGuest]) -> Result<Content> {
@@ -205,6 +187,16 @@ impl Matrix<'_> {
             ..Content::default()
         })
     }
+}
+
+/// As they were given, whichever ended first.
+fn sort(result: &mut RunResult, kernels: &[PlannedKernel], scenarios: &[Scenario]) {
+    let kernel = |name: &str| kernels.iter().position(|planned| planned.label == name);
+    let scenario = |name: &str| scenarios.iter().position(|one| one.name == name);
+    result
+        .scenarios
+        .sort_by_key(|one| (kernel(&one.kernel), scenario(&one.scenario)));
+    result.guests.sort_by_key(|one| kernel(&one.kernel));
 }
 
 /// Which kernels' directories are in an output directory, for a run that never wrote its results.

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     digest::hex,
-    kernel,
+    kernel::KernelWord,
     manifest::{kernels::Kernels, scenarios::Scenario},
     matrix::durations::Durations,
 };
@@ -12,8 +12,8 @@ use crate::{
 /// A kernel as the plan needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedKernel {
-    /// Name or path.
-    pub name: String,
+    /// The word that names it.
+    pub word: KernelWord,
     /// What it is called in results and directories.
     pub label: String,
     /// Tags of the manifest; none for a kernel given as a file.
@@ -23,12 +23,12 @@ pub struct PlannedKernel {
 }
 
 impl PlannedKernel {
-    /// The kernel of this name or path, called by its name.
+    /// The kernel that this word names, called by its name.
     #[must_use]
-    pub fn new(name: &str, tags: &[String]) -> Self {
+    pub fn new(word: KernelWord, tags: &[String]) -> Self {
         Self {
-            name: name.to_owned(),
-            label: kernel::label(name).to_owned(),
+            label: word.label().to_owned(),
+            word,
             tags: tags.to_vec(),
             kernel_args: Vec::new(),
         }
@@ -63,7 +63,7 @@ pub fn plan(
         let mut of_kernel: Vec<PlannedGuest> = Vec::new();
         for scenario in scenarios
             .iter()
-            .filter(|scenario| scenario.runs_on(&kernel.name, &kernel.tags))
+            .filter(|scenario| scenario.runs_on(kernel.word.as_str(), &kernel.tags))
         {
             let roommate = of_kernel.iter_mut().find(|guest| {
                 let first = &guest.scenarios[0];
@@ -99,7 +99,7 @@ fn split(
     guest.scenarios.sort_by_key(|scenario| scenario.order);
     let whole_ms = duration_ms(kernels, &guest, durations);
     let part_ms = whole_ms / whole_ms.div_ceil(GUEST_MS_MAX).max(1);
-    let kernel = &kernels[guest.kernel].name;
+    let kernel = kernels[guest.kernel].word.as_str();
     let mut parts: Vec<PlannedGuest> = Vec::new();
     let mut done_ms = 0;
     for scenario in guest.scenarios {
@@ -126,7 +126,8 @@ fn split(
 pub fn digest(kernels: &[PlannedKernel], guests: &[PlannedGuest], manifest: &Kernels) -> String {
     let mut hash = Sha256::new();
     for kernel in kernels {
-        hash.update(format!("{kernel:?}\0{:?}\0", manifest.pin(&kernel.name)));
+        let pin = manifest.pin(kernel.word.as_str());
+        hash.update(format!("{kernel:?}\0{pin:?}\0"));
     }
     for guest in guests {
         hash.update(format!("{guest:?}\0"));
@@ -155,7 +156,7 @@ fn name_all(guests: &mut [PlannedGuest]) {
 /// others.
 #[must_use]
 pub fn duration_ms(kernels: &[PlannedKernel], guest: &PlannedGuest, durations: &Durations) -> u64 {
-    let kernel = &kernels[guest.kernel].name;
+    let kernel = kernels[guest.kernel].word.as_str();
     let of_scenarios = guest.scenarios.iter();
     let sum_ms: u64 = of_scenarios
         .map(|scenario| durations.scenario_ms(kernel, scenario))
@@ -194,7 +195,7 @@ mod tests {
     }
 
     fn kernel(name: &str, tag: &str) -> PlannedKernel {
-        PlannedKernel::new(name, &[tag.into()])
+        PlannedKernel::new(name.into(), &[tag.into()])
     }
 
     fn described(guests: &[PlannedGuest]) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! already run.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,16 +39,28 @@ impl<'a> KernelSlot<'a> {
         kernels: &'a Kernels,
         modules_dir: Option<PathBuf>,
     ) -> Self {
-        let entry = kernels.get(&planned.name);
         let may_be_unavailable = !kernels.is_locked;
+        let is_listed = planned.word.listed().is_some();
         Self {
             planned,
             may_be_unavailable,
-            may_not_apply: is_comparison || entry.is_err(),
+            may_not_apply: is_comparison || !is_listed,
             kernels,
             modules_dir,
             fetched: Mutex::new(None),
         }
+    }
+
+    /// A slot for each of these.
+    #[must_use]
+    pub fn all(
+        planned: Vec<PlannedKernel>,
+        is_comparison: bool,
+        kernels: &'a Kernels,
+        modules_dir: Option<&Path>,
+    ) -> Vec<Self> {
+        let slot = |one| Self::new(one, is_comparison, kernels, modules_dir.map(Path::to_owned));
+        planned.into_iter().map(slot).collect()
     }
 
     /// A name for directories and results.
@@ -60,8 +72,7 @@ impl<'a> KernelSlot<'a> {
     /// Its name in the list; none for one that was given as a file.
     #[must_use]
     pub fn listed_name(&self) -> Option<&str> {
-        let entry = self.kernels.get(&self.planned.name).ok()?;
-        Some(&entry.name)
+        self.planned.word.listed()
     }
 
     /// The kernel; a second caller waits for the first one's download.
@@ -73,7 +84,7 @@ impl<'a> KernelSlot<'a> {
         fetched
             .get_or_insert_with(|| {
                 kernel::resolve(
-                    &self.planned.name,
+                    &self.planned.word,
                     self.modules_dir.as_deref(),
                     self.kernels,
                     &Store::default(),
