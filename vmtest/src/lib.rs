@@ -4,6 +4,7 @@
 //! initramfs; `vm` runs it in `qemu` and listens; `init` is what runs inside, and `protocol` what the two
 //! say to each other.
 
+pub mod arch;
 pub mod cli;
 pub mod commands;
 pub mod digest;

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{image::elf_section, packages::compression::Compression};
+use crate::{arch::GUEST, image::elf_section, packages::compression::Compression};
 
 /// Far above what a module takes, debug information included.
 const MAX_MODULE_BYTES: u64 = 256 << 20;
@@ -21,7 +21,7 @@ const MAX_MODULE_BYTES: u64 = 256 << 20;
 const ALIAS_DIRECTORIES: [&str; 3] = ["crypto", "lib", "arch"];
 
 /// The bootable file of a build tree, which an installed one doesn't have.
-pub(crate) const BUILT_IMAGE: &str = "arch/x86/boot/bzImage";
+pub(crate) const BUILT_IMAGE: &str = GUEST.image.built;
 
 /// Whether a kernel was built in this directory.
 pub(crate) fn is_build_tree(directory: &Path) -> bool {

@@ -11,11 +11,9 @@ use fslockup::frame;
 use nix::sys::termios::{self, SetArg};
 
 use super::Broken;
-use crate::protocol::Message;
+use crate::{arch::GUEST, protocol::Message};
 
-/// The second 8250 port: built into every distribution kernel, and not the console, so that
-/// neither can garble the other.
-const PORT: &str = "/dev/ttyS1";
+const PORT: &str = GUEST.results_device;
 
 /// Sends messages, one at a time.
 pub struct Channel {

@@ -10,7 +10,10 @@ use std::{
 use nix::mount::{MsFlags, mount};
 
 use super::Broken;
-use crate::protocol::{DISK_PATH, OUT_PATH};
+use crate::{
+    arch::GUEST,
+    protocol::{DISK_PATH, OUT_PATH},
+};
 
 struct Mount {
     source: &'static str,
@@ -62,8 +65,8 @@ const MOUNTS: [Mount; 11] = [
     optional("bpf", "/sys/fs/bpf"),
 ];
 
-/// The first and only NVMe disk.
-const DISK_DEVICE: &str = "/dev/nvme0n1";
+/// The first and only disk.
+const DISK_DEVICE: &str = GUEST.disk.device;
 /// A controller is probed asynchronously; under emulation this takes up to a second.
 const DISK_WAIT: Duration = Duration::from_secs(20);
 
@@ -117,7 +120,10 @@ pub fn mount_disk(fs_type: &str) -> Result<(), Broken> {
         if Instant::now() > deadline {
             return Err(Broken::new(
                 DISK_DEVICE,
-                "the disk did not appear (is the kernel's nvme driver there?)",
+                format!(
+                    "the disk did not appear (is the kernel's {} driver there?)",
+                    GUEST.disk.module
+                ),
             ));
         }
         thread::sleep(Duration::from_millis(10));

@@ -9,9 +9,7 @@ use std::{
 use nix::libc;
 
 use super::{Broken, setup::with_child_signal};
-use crate::protocol::ShellJob;
-
-const CONSOLE: &str = "/dev/ttyS0";
+use crate::{arch::GUEST, protocol::ShellJob};
 
 nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, libc::winsize);
 
@@ -21,7 +19,7 @@ pub fn run(job: &ShellJob) -> Result<(), Broken> {
     let console = File::options()
         .read(true)
         .write(true)
-        .open(CONSOLE)
+        .open(format!("/dev/{}", GUEST.console))
         .map_err(failed)?;
     let size = libc::winsize {
         ws_row: job.rows_count,

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{manifest::kernels::ManifestError, packages::StoreError};
+use crate::{arch::GUEST, manifest::kernels::ManifestError, packages::StoreError};
 
 mod build;
 mod file;
@@ -32,7 +32,9 @@ pub enum KernelError {
     NoName(String),
     /// A directory without packages.
     #[error(
-        "kernel {0}: no package in it (.deb, .rpm, .pkg.tar.zst), and no arch/x86/boot/bzImage (a build tree needs: make bzImage modules)"
+        "kernel {0}: no package in it (.deb, .rpm, .pkg.tar.zst), and no {built} (a build tree needs: make {target} modules)",
+        built = GUEST.image.built,
+        target = GUEST.image.target
     )]
     NoPackages(String),
     /// A file that can't be read.
@@ -45,7 +47,10 @@ pub enum KernelError {
     },
     /// A file that is no kernel.
     #[error(
-        "kernel {0}: not a bootable x86 kernel (bzImage, vmlinux), nor a package (.deb, .rpm, .pkg.tar.zst)"
+        "kernel {path}: not a bootable {kernel} kernel ({target}, vmlinux), nor a package (.deb, .rpm, .pkg.tar.zst)",
+        path = .0.display(),
+        kernel = GUEST.kernel,
+        target = GUEST.image.target
     )]
     NotAKernel(PathBuf),
     /// This machine has no file of its kernel.

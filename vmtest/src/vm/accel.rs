@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{End, GuestSpec, Request, run};
 use crate::{
+    arch::GUEST,
     image::Content,
     leftovers::Private,
     packages::{Kernel, cache},
@@ -131,6 +132,12 @@ pub fn choose(
 }
 
 fn probe(kernel: &Kernel, is_interrupted: &AtomicBool) -> Result<(), String> {
+    if !GUEST.is_hosts() {
+        return Err(format!(
+            "guests are {}, and this host is not",
+            GUEST.machine
+        ));
+    }
     if let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm") {
         return Err(format!("/dev/kvm: {error}"));
     }
