@@ -128,9 +128,10 @@ pub struct CleanArgs {
     pub dry_run: bool,
 }
 
-/// How guests are run and what is in them: shared by the commands that boot any.
+/// What the harness boots guests with: accelerator, programs, scenarios, and what goes with a kernel that is given as
+/// a file. Shared by the commands that boot any.
 #[derive(Debug, Args)]
-pub struct AccelArgs {
+pub struct HarnessArgs {
     /// What executes the guests: auto is KVM where it works, else emulation.
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub accel: Choice,
@@ -183,9 +184,9 @@ pub struct RunArgs {
     /// Keep files and logs of what passed too: recordings, the kernel's log.
     #[arg(long)]
     pub keep_files: bool,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// Arguments of `merge`.
@@ -232,9 +233,9 @@ pub struct GateArgs {
     /// Run what did not pass once more, as `run` does.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat_failed: usize,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// What `gate` prints.
@@ -288,9 +289,9 @@ pub struct GuestArgs {
     /// Copy a file or directory into the guest; may be repeated.
     #[arg(long, value_name = "HOST:GUEST", value_parser = parse_copy)]
     pub copy: Vec<(PathBuf, String)>,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// A file system, or none.

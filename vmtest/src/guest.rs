@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    cli::{AccelArgs, FsChoice, GuestArgs},
+    cli::{FsChoice, GuestArgs, HarnessArgs},
     image::{Content, busybox},
     kernel, leftovers,
     manifest::{kernels::Kernels, scenarios::Scenarios},
@@ -25,7 +25,7 @@ use crate::{
 const DISK_MIB: u64 = 1024;
 
 /// Where the guest's own programs are.
-pub fn bin_dir(arguments: &AccelArgs) -> Result<PathBuf> {
+pub fn bin_dir(arguments: &HarnessArgs) -> Result<PathBuf> {
     match &arguments.bin_dir {
         Some(directory) => Ok(directory.clone()),
         None => {
@@ -53,7 +53,7 @@ pub fn prepare(
     leftovers::sweep(&env::temp_dir());
     let kernel = kernel::resolve(
         &arguments.kernel,
-        arguments.accel.modules.as_deref(),
+        arguments.harness.modules.as_deref(),
         kernels,
         &Store::default(),
     )?;
@@ -62,10 +62,10 @@ pub fn prepare(
     }
     let chosen = match arguments.mode {
         Mode::Icount => Chosen::for_instruction_time(),
-        Mode::Multi => accel::choose(arguments.accel.accel, &kernel, is_interrupted)?,
+        Mode::Multi => accel::choose(arguments.harness.accel, &kernel, is_interrupted)?,
     };
-    let directory = bin_dir(&arguments.accel)?;
-    let scenarios = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let directory = bin_dir(&arguments.harness)?;
+    let scenarios = Scenarios::load(arguments.harness.scenarios.as_deref())?;
     let programs = scenarios
         .guest
         .programs

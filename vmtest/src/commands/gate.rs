@@ -14,6 +14,7 @@ use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
     cli::{GateArgs, GateFormat},
     gate::{self, GateResult, Measured, Rules, SideWord, Source, report},
+    guest,
     manifest::{kernels::Kernels, scenarios::Scenarios},
     matrix::{Matrix, choose, outcome::Outcome, plan::PlannedKernel, slots::KernelSlot},
     report::{RESULTS, RunResult},
@@ -27,7 +28,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let began = Instant::now();
     let started_at = jiff::Timestamp::now().to_string();
     let rules = Rules::load(arguments.rules.as_deref())?;
-    let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let manifest = Scenarios::load(arguments.harness.scenarios.as_deref())?;
     let scenarios = match arguments.scenario.as_slice() {
         [] => manifest.for_comparison(),
         names => manifest.choose(names)?,
@@ -47,7 +48,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         None
     } else {
         // A kernel that is not to be had is no verdict on it.
-        let modules_dir = arguments.accel.modules.as_deref();
+        let modules_dir = arguments.harness.modules.as_deref();
         let slots = KernelSlot::all(live, true, kernels, modules_dir);
         for slot in &slots {
             slot.get()?;
@@ -61,7 +62,8 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             repeat_failed: arguments.repeat_failed,
             out: &arguments.out,
             keeps_files: false,
-            accel: &arguments.accel,
+            accel: arguments.harness.accel,
+            bin_dir: guest::bin_dir(&arguments.harness)?,
         };
         let result = matrix.carry_out(kernels, is_interrupted)?;
         result.write(&arguments.out)?;
@@ -242,7 +244,7 @@ fn keep(path: &Path, out: &Path) -> Result<String> {
 
 /// The baseline, then the candidates.
 fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
-    let mut sides = side(&arguments.baseline, &arguments.accel.tag, kernels)?;
+    let mut sides = side(&arguments.baseline, &arguments.harness.tag, kernels)?;
     if sides.len() != 1 {
         bail!(
             "--baseline {}: means {} kernels, not one",
@@ -251,7 +253,7 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
         );
     }
     for word in &arguments.candidate {
-        for mut candidate in side(word, &arguments.accel.tag, kernels)? {
+        for mut candidate in side(word, &arguments.harness.tag, kernels)? {
             if let Side::Live(planned) = &mut candidate {
                 planned.kernel_args.clone_from(&arguments.candidate_arg);
                 // The baseline's own directories stay its own.

@@ -14,7 +14,7 @@ pub mod slots;
 use std::{
     collections::BTreeSet,
     env, fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +26,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cli::AccelArgs,
     image::{Content, busybox},
     kernel, leftovers,
     manifest::{
@@ -43,6 +42,7 @@ use crate::{
     qemu::version,
     report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
     ui::progress::Progress,
+    vm::accel::Choice,
 };
 
 /// What is to be carried out.
@@ -63,8 +63,10 @@ pub struct Matrix<'a> {
     pub out: &'a Path,
     /// Files and logs of what passed are kept too.
     pub keeps_files: bool,
-    /// Accelerator and files.
-    pub accel: &'a AccelArgs,
+    /// What the user wants to execute the guests.
+    pub accel: Choice,
+    /// Where the guest's own programs are.
+    pub bin_dir: PathBuf,
 }
 
 impl Matrix<'_> {
@@ -102,7 +104,7 @@ impl Matrix<'_> {
         let runner = Runner {
             kernels: self.kernels,
             content,
-            accel: self.accel.accel,
+            accel: self.accel,
             jobs_count: self.jobs.map_or_else(
                 || thread::available_parallelism().map_or(1, usize::from),
                 usize::from,
@@ -171,10 +173,9 @@ impl Matrix<'_> {
     }
 
     fn content(&self, guests: &[PlannedGuest]) -> Result<Content> {
-        let directory = crate::guest::bin_dir(self.accel)?;
-        let programs = self.manifest.programs(&directory)?;
+        let programs = self.manifest.programs(&self.bin_dir)?;
         let planned = guests.iter().flat_map(|guest| &guest.scenarios);
-        let copies = Scenarios::files(planned, &directory)?;
+        let copies = Scenarios::files(planned, &self.bin_dir)?;
         let has_busybox = self.manifest.guest.has_busybox;
         if has_busybox {
             busybox::find(&env::var("PATH").unwrap_or_default())?;
