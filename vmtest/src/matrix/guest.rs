@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::PoisonError,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use super::{
     slots::KernelSlot,
 };
 use crate::{
-    image::modules::ModuleTree,
+    image::{Content, modules::ModuleTree},
     manifest::scenarios::Scenario,
     matrix::{
         outcome::{Judgement, Outcome, judge_death},
@@ -24,8 +24,9 @@ use crate::{
     protocol::{GuestCommand, Job},
     qemu::argv::{Accelerator, Mode},
     report::GuestResult,
+    ui::progress::Line,
     vm::{
-        self, End,
+        self, End, GuestSpec,
         accel::{self, Chosen},
     },
 };
@@ -66,21 +67,27 @@ pub fn run(runner: &Runner, planned: &PlannedGuest) {
     };
     let mut left = &planned.scenarios[..];
     let mut boots_tried_count = 1;
-    for boot in 1_u32.. {
-        let name = if boot == 1 {
+    for number in 1_u32.. {
+        let name = if number == 1 {
             planned.name.clone()
         } else {
-            format!("{}.{boot}", planned.name)
+            format!("{}.{number}", planned.name)
         };
         // Under emulation a vCPU can lose its timer while the kernel boots (seen on 6.1 on a busy
         // host), which says nothing of any scenario. Each attempt is in the results.
         let may_boot_again = boots_tried_count == 1 && chosen.accelerator == Accelerator::Tcg;
-        let attempt = Attempt {
-            name: &name,
+        let boot = Boot {
+            runner,
+            slot,
+            kernel: &kernel,
+            accelerator: chosen.accelerator,
+            name,
             boots_tried_count,
             may_boot_again,
+            scenarios: left,
+            line: &line,
         };
-        let done_count = boot_once(runner, slot, &kernel, &chosen, &attempt, left, &line);
+        let done_count = boot.carry_out();
         boots_tried_count = if done_count == 0 {
             boots_tried_count + 1
         } else {
@@ -130,152 +137,177 @@ fn all(
 }
 
 /// One boot of a planned guest.
-struct Attempt<'a> {
-    name: &'a str,
+struct Boot<'a> {
+    runner: &'a Runner<'a>,
+    slot: &'a KernelSlot<'a>,
+    kernel: &'a Kernel,
+    accelerator: Accelerator,
+    /// The guest's name, and its directory's below the kernel's.
+    name: String,
     boots_tried_count: u32,
     may_boot_again: bool,
+    scenarios: &'a [Scenario],
+    line: &'a Line,
 }
 
-/// Boots once; returns how many of the scenarios have a result now (all, when the run was
-/// interrupted).
-fn boot_once(
-    runner: &Runner,
-    slot: &KernelSlot,
-    kernel: &Kernel,
-    chosen: &Chosen,
-    attempt: &Attempt,
-    scenarios: &[Scenario],
-    line: &crate::ui::progress::Line,
-) -> usize {
-    let name = attempt.name;
-    let relative: PathBuf = [slot.label(), name].iter().collect();
-    let directory = runner.out.join(&relative);
-    if let Err(error) = fs::create_dir_all(&directory) {
-        let why = format!("{}: {error}", directory.display());
-        let judgement = Judgement::new(Outcome::NotReady, why);
-        all(runner, slot, scenarios, Some(name), &judgement, false);
-        return scenarios.len();
-    }
-    let mut spec = scenarios[0].guest();
-    spec.kernel_args
-        .extend_from_slice(&slot.planned.kernel_args);
-    // Where a scenario may find that it doesn't apply, it does so by a module that is missing.
-    if slot.may_not_apply
-        && let Some(tree) = kernel.modules_dir.as_deref().map(ModuleTree::read)
-    {
-        spec.modules
-            .retain(|name| tree.as_ref().map_or(true, |tree| tree.has(name)));
-    }
-    let mut content = runner.content.clone();
-    let wanted = |path: &str| {
-        let names = scenarios.iter().flat_map(|scenario| &scenario.files);
-        names.into_iter().any(|name| path[1..] == **name)
-    };
-    content.copies.retain(|(_, path)| wanted(path));
-    let request = vm::Request {
-        kernel,
-        spec: &spec,
-        accelerator: chosen.accelerator,
-        content: &content,
-        job: Job {
-            keeps_all: runner.keeps_files,
-            ..job(slot, scenarios)
-        },
-        console: directory.join("console.log"),
-        boot_limit: None,
-    };
-    line.set("boot");
-    let began = Instant::now();
-    let mut collector = Collector::new(
-        slot,
-        scenarios,
-        name,
-        &relative,
-        &runner.out,
-        chosen.accelerator,
-    );
-    let end = vm::run(&request, runner.is_interrupted, |message| {
-        if let Some(result) = collector.take(message, line) {
-            runner.record(result);
+impl Boot<'_> {
+    /// Boots once; returns how many of the scenarios have a result now (all, when the run was interrupted).
+    fn carry_out(&self) -> usize {
+        let relative: PathBuf = [self.slot.label(), &self.name].iter().collect();
+        let directory = self.runner.out.join(&relative);
+        if let Err(error) = fs::create_dir_all(&directory) {
+            let why = format!("{}: {error}", directory.display());
+            self.all(self.scenarios, &Judgement::new(Outcome::NotReady, why));
+            return self.scenarios.len();
         }
-    });
-    let end = end.unwrap_or_else(|error| End::Broken(error.to_string()));
-    runner.results().guests.push(GuestResult {
-        kernel: slot.label().to_owned(),
-        release: collector.release.clone(),
-        name: name.to_owned(),
-        boots_tried_count: attempt.boots_tried_count,
-        end: end.to_string(),
-        boot_ms: collector.boot.map(milliseconds),
-        duration_ms: milliseconds(began.elapsed()),
-        boot_reports: collector.at_boot.reports.clone(),
-    });
-    let done_count = match judge_death(&end) {
-        None => {
-            if let Some(result) = collector.conclude() {
-                runner.record(result);
+        let (spec, content) = (self.spec(), self.content());
+        let request = self.request(&spec, &content, &directory);
+        self.line.set("boot");
+        let began = Instant::now();
+        let mut collector = Collector::new(
+            self.slot,
+            self.scenarios,
+            &self.name,
+            &relative,
+            &self.runner.out,
+            self.accelerator,
+        );
+        let end = vm::run(&request, self.runner.is_interrupted, |message| {
+            if let Some(result) = collector.take(message, self.line) {
+                self.runner.record(result);
             }
-            scenarios.len()
+        });
+        let end = end.unwrap_or_else(|error| End::Broken(error.to_string()));
+        self.account(&collector, &end, began.elapsed());
+        let done_count = self.blame(&mut collector, &end);
+        self.find_missing(&mut collector, &end, done_count);
+        collector.finish(end == End::Finished);
+        done_count
+    }
+
+    fn request<'a>(
+        &'a self,
+        spec: &'a GuestSpec,
+        content: &'a Content,
+        directory: &Path,
+    ) -> vm::Request<'a> {
+        vm::Request {
+            kernel: self.kernel,
+            spec,
+            accelerator: self.accelerator,
+            content,
+            job: Job {
+                keeps_all: self.runner.keeps_files,
+                ..job(self.slot, self.scenarios)
+            },
+            console: directory.join("console.log"),
+            boot_limit: None,
         }
-        Some(judgement)
-            if judgement.outcome == Outcome::NotBooted
-                && !judgement.is_final
-                && collector.release.is_none()
-                && attempt.may_boot_again =>
+    }
+
+    fn spec(&self) -> GuestSpec {
+        let mut spec = self.scenarios[0].guest();
+        spec.kernel_args
+            .extend_from_slice(&self.slot.planned.kernel_args);
+        // Where a scenario may find that it doesn't apply, it does so by a module that is missing.
+        if self.slot.may_not_apply
+            && let Some(tree) = self.kernel.modules_dir.as_deref().map(ModuleTree::read)
         {
+            spec.modules
+                .retain(|name| tree.as_ref().map_or(true, |tree| tree.has(name)));
+        }
+        spec
+    }
+
+    fn content(&self) -> Content {
+        let mut content = self.runner.content.clone();
+        let wanted = |path: &str| {
+            let names = self.scenarios.iter().flat_map(|scenario| &scenario.files);
+            names.into_iter().any(|name| path[1..] == **name)
+        };
+        content.copies.retain(|(_, path)| wanted(path));
+        content
+    }
+
+    fn account(&self, collector: &Collector, end: &End, duration: Duration) {
+        self.runner.results().guests.push(GuestResult {
+            kernel: self.slot.label().to_owned(),
+            release: collector.release.clone(),
+            name: self.name.clone(),
+            boots_tried_count: self.boots_tried_count,
+            end: end.to_string(),
+            boot_ms: collector.boot.map(milliseconds),
+            duration_ms: milliseconds(duration),
+            boot_reports: collector.at_boot.reports.clone(),
+        });
+    }
+
+    /// Decides who pays for the guest's end; returns how many scenarios have a result now.
+    fn blame(&self, collector: &mut Collector, end: &End) -> usize {
+        let Some(judgement) = judge_death(end) else {
+            if let Some(result) = collector.conclude() {
+                self.runner.record(result);
+            }
+            return self.scenarios.len();
+        };
+        let is_silent = judgement.outcome == Outcome::NotBooted
+            && !judgement.is_final
+            && collector.release.is_none();
+        if is_silent && self.may_boot_again {
             collector.has_failure = true;
-            let label = slot.label();
-            runner.progress.say(&format!(
-                "{label} {name}: {}, booting again",
+            self.runner.progress.say(&format!(
+                "{} {}: {}, booting again",
+                self.slot.label(),
+                self.name,
                 judgement.detail
             ));
-            0
+            return 0;
         }
-        Some(judgement) => settle(runner, slot, &mut collector, scenarios, name, &judgement),
-    };
-    // A guest that died before its first scenario has been settled as a whole.
-    if end == End::Finished || (end != End::Interrupted && collector.done_count() > 0) {
-        // No scenario may go without a result: a frame can be lost on a serial line.
+        self.settle(collector, judgement)
+    }
+
+    /// The guest died: under a scenario, after one, or before the first; returns how many scenarios have a result
+    /// now.
+    fn settle(&self, collector: &mut Collector, judgement: Judgement) -> usize {
+        if let Some(result) = collector.die(&judgement) {
+            self.runner.record(result);
+            return collector.done_count();
+        }
+        let done_count = collector.done_count();
+        if done_count > 0 {
+            return done_count;
+        }
+        // It died before the first one began: a fresh guest would do the same.
+        let judgement = collector.at_boot.added_to(judgement, "at boot: ", &[]);
+        self.all(self.scenarios, &judgement);
+        self.scenarios.len()
+    }
+
+    /// No scenario may go without a result: a frame can be lost on a serial line.
+    fn find_missing(&self, collector: &mut Collector, end: &End, done_count: usize) {
+        // A guest that died before its first scenario has been settled as a whole.
+        let has_run = collector.done_count() > 0;
+        if *end != End::Finished && (*end == End::Interrupted || !has_run) {
+            return;
+        }
         let judgement = Judgement::new(Outcome::Lost, "its result did not arrive");
         for scenario in collector.missing(done_count) {
             collector.has_failure = true;
-            all(
-                runner,
-                slot,
-                std::slice::from_ref(scenario),
-                Some(name),
-                &judgement,
-                false,
-            );
+            self.all(std::slice::from_ref(scenario), &judgement);
         }
     }
-    collector.finish(end == End::Finished);
-    done_count
-}
 
-/// Decides who pays for the guest's death; returns how many scenarios have a result now.
-fn settle(
-    runner: &Runner,
-    slot: &KernelSlot,
-    collector: &mut Collector,
-    scenarios: &[Scenario],
-    name: &str,
-    judgement: &Judgement,
-) -> usize {
-    if let Some(result) = collector.die(judgement) {
-        runner.record(result);
-        return collector.done_count();
+    /// Gives all these scenarios of this guest the same judgement.
+    fn all(&self, scenarios: &[Scenario], judgement: &Judgement) {
+        all(
+            self.runner,
+            self.slot,
+            scenarios,
+            Some(&self.name),
+            judgement,
+            false,
+        );
     }
-    let done_count = collector.done_count();
-    if done_count > 0 {
-        return done_count;
-    }
-    // It died before the first one began: a fresh guest would do the same.
-    let judgement = collector
-        .at_boot
-        .added_to(judgement.clone(), "at boot: ", &[]);
-    all(runner, slot, scenarios, Some(name), &judgement, false);
-    scenarios.len()
 }
 
 fn job(slot: &KernelSlot, scenarios: &[Scenario]) -> Job {
