@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     gate::SideWord,
     kernel::KernelWord,
-    matrix::shard::Shard,
     qemu::argv::Mode,
+    report::Shard,
     vm::{accel::Choice, disk::FileSystem},
 };
 

@@ -16,8 +16,8 @@ use crate::{
     gate::{self, GateResult, Measured, Rules, SideWord, Source, report},
     guest,
     manifest::{kernels::Kernels, scenarios::Scenarios},
-    matrix::{Matrix, choose, outcome::Outcome, plan::PlannedKernel, slots::KernelSlot},
-    report::{RESULTS, RunResult},
+    matrix::{Matrix, choose, plan::PlannedKernel, slots::KernelSlot},
+    report::{Outcome, RESULTS, RunResult},
 };
 
 /// Judges the candidates; returns the exit code.

@@ -83,10 +83,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        matrix::shard::Shard,
-        report::{GuestResult, sample},
-    };
+    use crate::report::{GuestResult, Shard, sample};
 
     /// A shard's directory with one guest of one kernel.
     fn shard(index: usize, kernel: &str) -> tempfile::TempDir {

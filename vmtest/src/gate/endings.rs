@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     kernel_log::Report,
-    matrix::outcome::{Outcome, UNEXPECTED_REPORT},
-    report::{RunResult, ScenarioResult},
+    report::{Outcome, RunResult, ScenarioResult, UNEXPECTED_REPORT},
 };
 
 /// How bad an ending is, from none to worst. What says nothing of the kernel has none.

@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::channel::Channel;
-use crate::{
-    matrix::outcome::Findings,
-    protocol::{CHUNK_BYTES, FINDINGS, FileEnd, Message},
-};
+use crate::protocol::{CHUNK_BYTES, FINDINGS, FileEnd, Findings, Message};
 
 /// Whether what a command says of itself is no failure. It need not say anything.
 pub fn are_findings_good(directory: &str) -> bool {

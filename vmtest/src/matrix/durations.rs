@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     manifest::scenarios::Scenario,
-    matrix::outcome::Outcome,
     qemu::argv::Mode,
-    report::{GuestResult, RunResult, ScenarioResult},
+    report::{GuestResult, Outcome, RunResult, ScenarioResult},
 };
 
 const MEASURED: &str = include_str!("../../../images/durations.toml");

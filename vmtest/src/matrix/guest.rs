@@ -17,13 +17,13 @@ use crate::{
     image::{Content, modules::ModuleTree},
     manifest::scenarios::Scenario,
     matrix::{
-        outcome::{Judgement, Outcome, judge_death},
+        judgement::{Judgement, judge_death},
         plan::PlannedGuest,
     },
     packages::Kernel,
     protocol::{GuestCommand, Job},
     qemu::argv::{Accelerator, Mode},
-    report::GuestResult,
+    report::{GuestResult, Outcome},
     ui::progress::Line,
     vm::{
         self, End, GuestSpec,

@@ -4,11 +4,11 @@ pub mod choose;
 mod collect;
 pub mod durations;
 mod guest;
-pub mod outcome;
+pub mod judgement;
 pub mod plan;
 mod repeat;
 mod runner;
-pub mod shard;
+mod shard;
 pub mod slots;
 
 use std::{
@@ -36,11 +36,10 @@ use crate::{
         durations::Durations,
         plan::{PlannedGuest, PlannedKernel, digest, plan},
         runner::Runner,
-        shard::Shard,
         slots::KernelSlot,
     },
     qemu::version,
-    report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY},
+    report::{Account, Conditions, JUNIT, RESULTS, RunResult, SCHEMA, SUMMARY, Shard},
     ui::progress::Progress,
     vm::accel::Choice,
 };
@@ -95,7 +94,7 @@ impl Matrix<'_> {
         }
         let plan_digest = digest(&planned, &guests, kernels);
         if let Some(shard) = self.shard {
-            guests = shard.part(&planned, guests, &durations);
+            guests = shard::part(shard, &planned, guests, &durations);
             if guests.is_empty() {
                 bail!("--shard {shard}: nothing to run: there are fewer guests than shards");
             }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use super::{guest, runner::Runner};
 use crate::{
     manifest::scenarios::Scenario,
-    matrix::{outcome::Outcome, plan::PlannedGuest},
-    report::{Composition, FirstFailure, Repetition, ScenarioResult},
+    matrix::plan::PlannedGuest,
+    report::{Composition, FirstFailure, Outcome, Repetition, ScenarioResult},
 };
 
 impl Runner<'_> {

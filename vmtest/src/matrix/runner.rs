@@ -12,8 +12,8 @@ use std::{
 use super::{guest, slots::KernelSlot};
 use crate::{
     image::Content,
-    matrix::{outcome::Outcome, plan::PlannedGuest},
-    report::{GuestResult, ScenarioResult, Spent},
+    matrix::plan::PlannedGuest,
+    report::{GuestResult, Outcome, ScenarioResult, Spent},
     ui::progress::Progress,
     vm::accel::Choice,
 };

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write, path::Path};
 
+use super::Outcome;
 use super::{FirstFailure, RunResult, ScenarioResult};
-use crate::matrix::outcome::Outcome;
 
 /// Renders it.
 pub fn render(run: &RunResult) -> String {

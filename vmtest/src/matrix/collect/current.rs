@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    matrix::outcome::{Findings, Suspicions},
-    protocol::{FINDINGS, Stream},
+    matrix::judgement::Suspicions,
+    protocol::{FINDINGS, Findings, Stream},
     vm::artifacts::{FILE_BYTES_MAX, Files},
 };
 

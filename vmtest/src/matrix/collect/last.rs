@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use crate::{
     kernel_log::{Report, ReportKind},
-    matrix::outcome::{Findings, Judgement, Outcome, Suspicions},
+    matrix::judgement::{Judgement, Suspicions},
+    protocol::Findings,
+    report::Outcome,
 };
 
 /// The scenario that ended last.

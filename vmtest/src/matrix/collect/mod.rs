@@ -16,10 +16,10 @@ use super::slots::KernelSlot;
 use crate::{
     kernel_log::{self, Record, Report},
     manifest::scenarios::Scenario,
-    matrix::outcome::{Findings, Judgement, Outcome, Suspicions, TimesMs, judge},
-    protocol::{Ended, Message, Stream},
+    matrix::judgement::{Judgement, Suspicions, judge},
+    protocol::{Ended, Findings, Message, Stream, TimesMs},
     qemu::argv::Accelerator,
-    report::ScenarioResult,
+    report::{Outcome, ScenarioResult},
     ui::progress::Line,
     vm::artifacts::STREAM_NAMES,
 };

@@ -4,11 +4,15 @@
 //! A byte on an emulated serial port costs a trap into the emulator (1.5 MB took 4 to 41 s,
 //! depending on the kernel), so bulk payloads are deflated in the guest.
 
+mod findings;
+
 use std::io::{Read, Write};
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use fslockup::frame::Frame;
 use serde::{Deserialize, Serialize};
+
+pub use self::findings::{Check, Findings, NOT_APPLICABLE_CODE, TimesMs};
 
 /// Where the guest's PID 1 finds its [`Job`].
 pub const JOB_PATH: &str = "/vmtest.json";

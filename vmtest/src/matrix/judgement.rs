@@ -1,117 +1,13 @@
 //! How one scenario on one kernel ended, decided from what came out of its guest.
 
-use std::{collections::BTreeMap, fmt};
-
 use fslockup::escape::escape_rest;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     kernel_log::{Report, ReportKind},
-    protocol::Ended,
+    protocol::{Check, Ended, Findings, NOT_APPLICABLE_CODE},
+    report::{Outcome, UNEXPECTED_REPORT},
     vm::End,
 };
-
-/// The exit code of a scenario that can't say anything of this kernel; its `result.json` says why.
-pub const NOT_APPLICABLE_CODE: i32 = 77;
-
-/// How the detail of a scenario begins that failed only by what the kernel reported.
-pub const UNEXPECTED_REPORT: &str = "unexpected report of the kernel";
-
-/// How a scenario ended. A guest that was lost is not a scenario that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It exited 0, all its checks held, and the kernel reported nothing unexpected.
-    Passed,
-    /// It ran to its end and found something wrong.
-    Failed,
-    /// The kernel gave up while it ran.
-    Panicked,
-    /// The guest fell silent while it ran.
-    Hung,
-    /// It did not end in time.
-    TimedOut,
-    /// QEMU went away while it ran.
-    Lost,
-    /// Its guest sent nothing.
-    NotBooted,
-    /// Its guest could not be made, or not get ready for it: a module is missing, a mount failed.
-    NotReady,
-    /// Its kernel is not to be had.
-    Unavailable,
-    /// It found before it began that this kernel lacks what it is about. Never a pass.
-    NotApplicable,
-}
-
-impl Outcome {
-    /// The word for people.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-            Self::Hung => "hung",
-            Self::TimedOut => "timed out",
-            Self::Lost => "lost",
-            Self::NotBooted => "not booted",
-            Self::NotReady => "not ready",
-            Self::Unavailable => "unavailable",
-            Self::NotApplicable => "not applicable",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.word())
-    }
-}
-
-/// One claim that a scenario checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What should be true.
-    pub claim: String,
-    /// Whether it was.
-    pub passed: bool,
-    /// What was seen.
-    #[serde(default)]
-    pub detail: String,
-}
-
-/// What a scenario may leave as `$VMTEST_OUT/result.json`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Findings {
-    /// Its checks.
-    #[serde(default)]
-    pub checks: Vec<Check>,
-    /// Its figures, units in their names.
-    #[serde(default)]
-    pub figures: BTreeMap<String, f64>,
-    /// What it measured that is more than a number; its form is the scenario's.
-    #[serde(default)]
-    pub data: Value,
-    /// What this kernel lacks that the scenario is about; it then exits with [`NOT_APPLICABLE_CODE`].
-    #[serde(default)]
-    pub not_applicable: Option<String>,
-    /// What of its time went where.
-    #[serde(default)]
-    pub times_ms: TimesMs,
-}
-
-/// What of a scenario's guest time went where; the rest is its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TimesMs {
-    /// Starting detectors, until they are ready.
-    pub starts: f64,
-    /// Stopping them.
-    pub stops: f64,
-    /// Flooding directories.
-    pub floods: f64,
-}
 
 /// An outcome, and why it isn't `passed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
