@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use super::run::conclude;
 use crate::{
     cli::MergeArgs,
-    matrix::{is_plain, prepare_out},
+    matrix::out::{self, is_plain},
     report::{self, RunResult},
 };
 
@@ -33,7 +33,7 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         }
     }
     let kernels = directories(&whole);
-    prepare_out(&arguments.out, &kernels)?;
+    out::prepare(&arguments.out, &kernels)?;
     for kernel in kernels {
         for shard in &arguments.shards {
             let from = shard.join(kernel);
