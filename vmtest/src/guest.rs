@@ -14,9 +14,10 @@ use crate::{
     kernel, leftovers,
     manifest::{kernels::Kernels, scenarios::Scenarios},
     packages::{Kernel, store::Store},
+    protocol::Job,
     qemu::{argv::Mode, version},
     vm::{
-        DiskSpec, GuestSpec,
+        DiskSpec, GuestSpec, Request,
         accel::{self, Chosen},
         disk::FileSystem,
     },
@@ -41,6 +42,21 @@ pub struct Guest {
     pub spec: GuestSpec,
     pub chosen: Chosen,
     pub content: Content,
+}
+
+impl Guest {
+    /// This guest with something to do; the console's log goes to that file.
+    pub fn request(&self, job: Job, console: PathBuf) -> Request<'_> {
+        Request {
+            kernel: &self.kernel,
+            spec: &self.spec,
+            accelerator: self.chosen.accelerator,
+            content: &self.content,
+            job,
+            console,
+            boot_limit: None,
+        }
+    }
 }
 
 /// Makes ready what the arguments ask for; programs of the guest that aren't built are left out.
