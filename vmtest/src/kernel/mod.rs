@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{arch::GUEST, manifest::kernels::ManifestError, packages::StoreError};
+use crate::{arch::GUEST, manifest::ManifestError, packages::StoreError};
 
 mod build;
 mod file;

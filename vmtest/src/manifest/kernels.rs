@@ -1,19 +1,21 @@
-//! The manifest of kernels (`images/kernels.toml`) and its lock (`images/kernels.lock`).
+//! The manifest of kernels, `images/kernels.toml`.
 
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    ManifestError, Names, is_plain_name,
+    lock::{self, PinnedKernel},
+    parse_toml,
+};
+
 const DEFAULT_MANIFEST: &str = include_str!("../../../images/kernels.toml");
 const DEFAULT_LOCK: &str = include_str!("../../../images/kernels.lock");
-const LOCK_HEAD: &str =
-    "# Written by `vmtest fetch --update [NAME…]`; the kernels are chosen in kernels.toml.\n\n";
 
 /// One kernel of the matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,75 +61,6 @@ struct ManifestFile {
     kernel: Vec<KernelEntry>,
 }
 
-/// One pinned package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PinnedPackage {
-    /// Its full name.
-    pub name: String,
-    /// Its full version.
-    pub version: String,
-    /// Its file's place in the archive.
-    pub path: String,
-    /// Length of the file.
-    pub size_bytes: u64,
-    /// SHA-256 of the file, hexadecimal.
-    pub sha256: String,
-}
-
-/// The pinned packages of one kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PinnedKernel {
-    /// The manifest's name for it.
-    pub name: String,
-    /// Its packages.
-    pub package: Vec<PinnedPackage>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LockFile {
-    #[serde(default)]
-    kernel: Vec<PinnedKernel>,
-}
-
-/// Why the list of kernels can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// A file can't be read or written.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        error: std::io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{path}: {reason}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, on one line.
-        reason: String,
-    },
-    /// No kernel has that name.
-    #[error("kernel {name}: not in the manifest (it has: {known}; tags: {tags})")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The names that are there.
-        known: String,
-        /// The tags that are there.
-        tags: String,
-    },
-    /// The embedded manifest can't be updated in place.
-    #[error(
-        "images/kernels.toml: not found below this directory (run --update in the checkout, or name the manifest with --kernels FILE)"
-    )]
-    NotInCheckout,
-}
-
 /// Manifest and lock together.
 #[derive(Clone, Debug)]
 pub struct Kernels {
@@ -138,7 +71,7 @@ pub struct Kernels {
     /// Whether nothing but the pinned packages will do (`--locked`).
     pub is_locked: bool,
     /// Where they came from; `None` for the ones built into this program.
-    path: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
 }
 
 impl Kernels {
@@ -173,19 +106,17 @@ impl Kernels {
         Self::parse(path, &read(path)?, &lock, Some(path.to_owned()))
     }
 
-    fn parse(
+    pub(super) fn parse(
         name: &Path,
         manifest: &str,
         lock: &str,
         path: Option<PathBuf>,
     ) -> Result<Self, ManifestError> {
         let ManifestFile { kernel: entries } = parse_toml(name, manifest)?;
-        let lock_name = name.with_extension("lock");
-        let LockFile { kernel: pinned } = parse_toml(&lock_name, lock)?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         for entry in &entries {
             let reason = match mistake(entry) {
-                _ if !names.insert(&entry.name) => "listed twice".to_owned(),
+                _ if !names.is_new(&entry.name) => "listed twice".to_owned(),
                 Some(mistake) => mistake,
                 None => continue,
             };
@@ -194,25 +125,9 @@ impl Kernels {
                 reason: format!("kernel {}: {reason}", entry.name),
             });
         }
-        let mut names = BTreeSet::new();
-        for pin in &pinned {
-            let reason = if !names.insert(&pin.name) {
-                "pinned twice"
-            } else if pin.package.is_empty() {
-                "no package"
-            } else if !pin.package.iter().all(|one| is_sha256(&one.sha256)) {
-                "a sha256 that is none"
-            } else {
-                continue;
-            };
-            return Err(ManifestError::Parse {
-                path: lock_name,
-                reason: format!("kernel {}: {reason}", pin.name),
-            });
-        }
         Ok(Self {
             entries,
-            pinned,
+            pinned: lock::parse(&name.with_extension("lock"), lock)?,
             is_locked: false,
             path,
         })
@@ -242,77 +157,6 @@ impl Kernels {
         }
     }
 
-    /// What is pinned for the kernel of this name.
-    #[must_use]
-    pub fn pin(&self, name: &str) -> Option<&PinnedKernel> {
-        self.pinned.iter().find(|pinned| pinned.name == name)
-    }
-
-    /// What is pinned for this kernel, as the manifest asks for it.
-    ///
-    /// # Errors
-    /// What the lock lacks: a torn lock, or a changed manifest.
-    pub(crate) fn valid_pin(&self, entry: &KernelEntry) -> Result<&PinnedKernel, &'static str> {
-        let pin = self.pin(&entry.name).ok_or("not in the lock")?;
-        entry
-            .is_matched_by(pin)
-            .then_some(pin)
-            .ok_or("the lock has other packages than the manifest asks for")
-    }
-
-    /// Replaces or adds a pin; pins of kernels that left the manifest go.
-    pub fn set_pin(&mut self, pin: PinnedKernel) {
-        self.pinned.retain(|pinned| pinned.name != pin.name);
-        self.pinned.push(pin);
-        let position = |name: &str| self.entries.iter().position(|entry| entry.name == name);
-        self.pinned
-            .retain(|pinned| position(&pinned.name).is_some());
-        self.pinned.sort_by_key(|pinned| position(&pinned.name));
-    }
-
-    /// Where the lock is written.
-    ///
-    /// # Errors
-    /// When the manifest is the built-in one and the current directory isn't its checkout.
-    pub fn lock_path(&self) -> Result<PathBuf, ManifestError> {
-        let manifest = self
-            .path
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("images/kernels.toml"));
-        if manifest.exists() {
-            Ok(manifest.with_extension("lock"))
-        } else {
-            Err(ManifestError::NotInCheckout)
-        }
-    }
-
-    /// Writes the lock, all of it or nothing.
-    ///
-    /// # Errors
-    /// When there is no place for it or writing fails.
-    pub fn write_lock(&self) -> Result<PathBuf, ManifestError> {
-        let path = self.lock_path()?;
-        let text = toml::to_string(&LockFile {
-            kernel: self.pinned.clone(),
-        })
-        .expect("plain structs always serialize");
-        let write = || {
-            let directory = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            let mut file = tempfile::Builder::new()
-                .permissions(fs::Permissions::from_mode(0o666))
-                .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-            file.write_all(format!("{LOCK_HEAD}{text}").as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(std::io::Error::from)
-        };
-        match write() {
-            Ok(_) => Ok(path),
-            Err(error) => Err(ManifestError::Io { path, error }),
-        }
-    }
-
     /// Whether they are those built into this program.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
@@ -339,36 +183,6 @@ fn mistake(entry: &KernelEntry) -> Option<String> {
     Some(format!(
         "package pattern {wrong:?} is no regular expression"
     ))
-}
-
-/// Names become directories, and words of sources.list.
-fn is_plain_name(name: &str) -> bool {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain)
-}
-
-/// Whether it is a SHA-256 in lower-case hexadecimal.
-pub(crate) fn is_sha256(text: &str) -> bool {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == 64 && text.bytes().all(is_digit)
-}
-
-/// Parses TOML; the error is one line.
-pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(
-    path: &Path,
-    text: &str,
-) -> Result<T, ManifestError> {
-    toml::from_str(text).map_err(|error| {
-        let line = error
-            .span()
-            .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-        let reason = error.message().replace('\n', " ");
-        ManifestError::Parse {
-            path: path.to_owned(),
-            reason: format!("line {line}: {reason}"),
-        }
-    })
 }
 
 #[cfg(test)]
@@ -436,99 +250,5 @@ mod tests {
             assert!(error.starts_with(start), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
-    }
-
-    /// A manifest with one kernel of two packages, beside this lock.
-    fn with_lock(lock: &str) -> Result<Kernels, String> {
-        let manifest =
-            "[[kernel]]\nname = \"a\"\nsuite = \"s\"\npackages = [\"p\", \"q\"]\nreason = \"r.\"\n";
-        Kernels::parse(Path::new("k.toml"), manifest, lock, None).map_err(|error| error.to_string())
-    }
-
-    fn pin(packages: &[&str]) -> String {
-        let mut text = "[[kernel]]\nname = \"a\"\n".to_owned();
-        for name in packages {
-            text += &format!(
-                "[[kernel.package]]\nname = \"{name}\"\nversion = \"1\"\npath = \"pool/{name}.deb\"\n\
-                 size_bytes = 1\nsha256 = \"{:064}\"\n",
-                0
-            );
-        }
-        text
-    }
-
-    #[test]
-    fn a_torn_lock_is_a_mistake_or_no_pin_wherever_it_was_cut() {
-        let whole = pin(&["p", "q"]);
-        let is_pinned = |lock: &str| {
-            let kernels = with_lock(lock)?;
-            Ok::<_, String>(kernels.valid_pin(&kernels.entries[0]).is_ok())
-        };
-        assert_eq!(is_pinned(&whole), Ok(true));
-        for length in 0..whole.trim_end().len() {
-            match is_pinned(&whole[..length]) {
-                Ok(is_pinned) => assert!(!is_pinned, "{length}"),
-                Err(error) => {
-                    assert!(error.starts_with("k.lock: "), "{error}");
-                    assert_eq!(error.lines().count(), 1, "{error}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn two_pins_of_one_kernel_are_a_mistake() {
-        let twice = format!("{0}{0}", pin(&["p", "q"]));
-        assert_eq!(
-            with_lock(&twice).expect_err("two"),
-            "k.lock: kernel a: pinned twice"
-        );
-        let error = with_lock(&pin(&["p", "q"]).replace("0000", "00_0")).expect_err("a digest");
-        assert_eq!(error, "k.lock: kernel a: a sha256 that is none");
-        let kernels = with_lock(&pin(&["q", "p"])).expect("parsed");
-        let why = kernels.valid_pin(&kernels.entries[0]).expect_err("others");
-        assert!(why.contains("other packages"), "{why}");
-    }
-
-    #[test]
-    fn the_lock_is_replaced_in_one_step() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let manifest = directory.path().join("k.toml");
-        let lock = manifest.with_extension("lock");
-        let one = "[[kernel]]\nname = \"a\"\nsuite = \"s\"\npackages = [\"p\"]\nreason = \"r.\"\n";
-        fs::write(&manifest, one).expect("written");
-        fs::write(&lock, pin(&["p"])).expect("written");
-        let kernels = Kernels::load(Some(&manifest)).expect("loaded");
-        // Who has the old file open still reads all of it.
-        let mut old = fs::File::open(&lock).expect("there");
-        assert_eq!(kernels.write_lock().expect("written"), lock);
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut old, &mut text).expect("read");
-        assert_eq!(text, pin(&["p"]));
-        let again = Kernels::load(Some(&manifest)).expect("loaded");
-        assert_eq!(again.pinned, kernels.pinned);
-        assert_eq!(directory.path().read_dir().expect("read").count(), 2);
-        let mode = |path: &Path| path.metadata().expect("there").permissions().mode();
-        assert_eq!(mode(&lock), mode(&manifest), "as any file of this user");
-    }
-
-    #[test]
-    fn pins_keep_the_manifests_order() {
-        let mut kernels = Kernels::load(None).expect("the built-in manifest");
-        let names: Vec<_> = kernels
-            .pinned
-            .iter()
-            .map(|pinned| pinned.name.clone())
-            .collect();
-        let first = kernels.pinned[0].clone();
-        kernels.set_pin(first);
-        assert_eq!(
-            kernels
-                .pinned
-                .iter()
-                .map(|pinned| pinned.name.clone())
-                .collect::<Vec<_>>(),
-            names
-        );
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use serde::Deserialize;
 
+use super::{ManifestError, Names, is_plain_name, parse_toml};
 use crate::{
     kernel_log::ReportKind,
-    manifest::kernels::{ManifestError, parse_toml},
     qemu::argv::Mode,
     vm::{DiskSpec, GuestSpec},
 };
@@ -175,13 +175,13 @@ impl Scenarios {
 
     fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
         let ManifestFile { guest, scenario } = parse_toml(path, text)?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         for entry in &scenario {
             let wrong = |reason: &str| ManifestError::Parse {
                 path: path.to_owned(),
                 reason: format!("scenario {}: {reason}", entry.name),
             };
-            if !names.insert(&entry.name) {
+            if !names.is_new(&entry.name) {
                 return Err(wrong("listed twice"));
             }
             let is_restricted = !(entry.kernels.is_empty() && entry.tags.is_empty());
@@ -191,13 +191,7 @@ impl Scenarios {
                 ));
             }
             // Names become directories on the host and in the guest.
-            let is_plain = |character: char| {
-                character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')
-            };
-            if entry.name.is_empty()
-                || entry.name.starts_with('.')
-                || !entry.name.chars().all(is_plain)
-            {
+            if !is_plain_name(&entry.name) {
                 return Err(wrong("a name is letters, digits, '-', '_' and '.'"));
             }
             // systemd and what it started can't be swept out between two scenarios.

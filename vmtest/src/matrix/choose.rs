@@ -4,7 +4,10 @@ use anyhow::{Result, bail};
 
 use crate::{
     kernel::KernelWord,
-    manifest::kernels::{KernelEntry, Kernels, ManifestError},
+    manifest::{
+        ManifestError,
+        kernels::{KernelEntry, Kernels},
+    },
     matrix::plan::PlannedKernel,
 };
 
