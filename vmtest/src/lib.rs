@@ -1,8 +1,9 @@
 //! The harness: boots real kernels in QEMU, runs scenarios in them and judges the results.
 //!
-//! One way through: the lists (`manifest`) and the archive (`packages`) give a kernel; `image` makes its
-//! initramfs; `vm` runs it in `qemu` and listens; `init` is what runs inside, and `protocol` what the two
-//! say to each other.
+//! One way through: a word (`kernel`), the lists (`manifest`) and the archive (`packages`) give a kernel; `image`
+//! makes its initramfs; `vm` runs it in `qemu` and listens; `init` is what runs inside, and `protocol` what the two
+//! say to each other. `matrix` does that for scenarios on kernels and judges them, `report` writes what came of it,
+//! and `gate` compares two kernels by it.
 
 pub mod arch;
 pub mod cli;
