@@ -1,11 +1,15 @@
 //! `tests/everything`: no part of `just test` hides another.
 
+#[path = "../../vmtest/tests/support/install.rs"]
+mod install;
+
 use std::{
     fs,
-    io::Write as _,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
+
+use self::install::install;
 
 /// Its exit code and last four lines.
 fn everything(cases: &str) -> (i32, String) {
@@ -17,17 +21,7 @@ fn everything(cases: &str) -> (i32, String) {
 fn everything_lines(count: usize, cases: &str) -> (i32, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let just = directory.path().join("just");
-    // Written by another process: see execve(2), ETXTBSY, and tests that start children meanwhile.
-    let mut install = Command::new("install")
-        .args(["-m", "755", "/dev/stdin"])
-        .arg(&just)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("install");
-    let mut stdin = install.stdin.take().expect("its input");
-    write!(stdin, "#!/bin/sh\ncase $1 in\n{cases}\nesac\n").expect("written");
-    drop(stdin);
-    assert!(install.wait().expect("it ends").success());
+    install(&just, &format!("#!/bin/sh\ncase $1 in\n{cases}\nesac\n"));
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("everything"))
         .env("JUST", &just)
         .env("TMPDIR", directory.path())

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn the_corpus_has_every_kernel_of_the_manifest() {
-    let kernels = vmtest::kernels::Kernels::load(None).expect("the manifest");
+    let kernels = vmtest::manifest::kernels::Kernels::load(None).expect("the manifest");
     // What an optional entry means changes with the archive.
     let pinned = kernels.entries.iter().filter(|entry| !entry.is_optional);
     for kernel in pinned.map(|entry| &entry.name) {

@@ -5,9 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    qemu::{accel::Choice, argv::Mode},
-    shard::Shard,
-    vm::disk::FileSystem,
+    gate::SideWord,
+    kernel::KernelWord,
+    qemu::argv::Mode,
+    report::Shard,
+    vm::{accel::Choice, disk::FileSystem},
 };
 
 /// Boots real kernels in QEMU, runs programs and scenarios in them, and judges the results.
@@ -126,9 +128,10 @@ pub struct CleanArgs {
     pub dry_run: bool,
 }
 
-/// How guests are run and what is in them: shared by the commands that boot any.
+/// What the harness boots guests with: accelerator, programs, scenarios, and what goes with a kernel that is given as
+/// a file. Shared by the commands that boot any.
 #[derive(Debug, Args)]
-pub struct AccelArgs {
+pub struct HarnessArgs {
     /// What executes the guests: auto is KVM where it works, else emulation.
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub accel: Choice,
@@ -155,7 +158,7 @@ pub struct RunArgs {
     /// (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a directory of one kernel's), a build tree, or host; may be
     /// repeated [default: all of the list but the optional ones].
     #[arg(long, value_name = "NAME|TAG|GLOB|PATH|host")]
-    pub kernel: Vec<String>,
+    pub kernel: Vec<KernelWord>,
     /// A scenario; may be repeated [default: all].
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
@@ -181,9 +184,9 @@ pub struct RunArgs {
     /// Keep files and logs of what passed too: recordings, the kernel's log.
     #[arg(long)]
     pub keep_files: bool,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// Arguments of `merge`.
@@ -203,10 +206,10 @@ pub struct GateArgs {
     /// What is measured against: a kernel as for `run`, or the results.json of an earlier run or gate
     /// (with :KERNEL behind it where it has several).
     #[arg(long, value_name = "KERNEL|RESULTS")]
-    pub baseline: String,
+    pub baseline: SideWord,
     /// What is to be judged, in the same words; may be repeated.
     #[arg(long, required = true, value_name = "KERNEL|RESULTS")]
-    pub candidate: Vec<String>,
+    pub candidate: Vec<SideWord>,
     /// A word for the command line of candidates that run here; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub candidate_arg: Vec<String>,
@@ -230,9 +233,9 @@ pub struct GateArgs {
     /// Run what did not pass once more, as `run` does.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat_failed: usize,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// What `gate` prints.
@@ -257,12 +260,12 @@ pub struct GuestArgs {
     /// The kernel: a name from the list, a vmlinuz, packages (.deb, .rpm, .pkg.tar.zst: FILE,FILE or a
     /// directory of one kernel's), a build tree, or host.
     #[arg(long, value_name = "NAME|PATH|host")]
-    pub kernel: String,
+    pub kernel: KernelWord,
     /// The disk's file system [default: none; ext4 with --disk].
     #[arg(long, value_name = "FS")]
     pub fs: Option<FsChoice>,
     /// The disk's size [default with --fs: 1G].
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_mib)]
+    #[arg(long, value_name = "SIZE", value_parser = crate::ui::size::parse_mib)]
     pub disk: Option<u64>,
     /// A root with systemd of this Debian suite instead of a disk; what is copied lies in /vmtest.
     #[arg(long, value_name = "SUITE", conflicts_with_all = ["fs", "disk"])]
@@ -271,7 +274,7 @@ pub struct GuestArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub cpus: u32,
     /// Memory.
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::size::parse_mib)]
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::ui::size::parse_mib)]
     pub memory: u64,
     /// How an emulated guest's time passes: multi is the host's clock, icount the instructions
     /// executed.
@@ -286,9 +289,9 @@ pub struct GuestArgs {
     /// Copy a file or directory into the guest; may be repeated.
     #[arg(long, value_name = "HOST:GUEST", value_parser = parse_copy)]
     pub copy: Vec<(PathBuf, String)>,
-    /// Accelerator and files.
+    /// What the harness boots guests with.
     #[command(flatten)]
-    pub accel: AccelArgs,
+    pub harness: HarnessArgs,
 }
 
 /// A file system, or none.

@@ -1,33 +1,26 @@
 //! The harness: boots real kernels in QEMU, runs scenarios in them and judges the results.
 //!
-//! One way through: manifests (`kernels`, `scenarios`) and the archive (`packages`) give a kernel;
-//! `image` makes its initramfs; `vm` runs it in `qemu` and listens; `guest` is what runs inside,
-//! and `protocol` what the two say to each other.
+//! One way through: a word (`kernel`), the lists (`manifest`) and the archive (`packages`) give a kernel; `image`
+//! makes its initramfs; `vm` runs it in `qemu` and listens; `init` is what runs inside, and `protocol` what the two
+//! say to each other. `matrix` does that for scenarios on kernels and judges them, `report` writes what came of it,
+//! and `gate` compares two kernels by it.
 
-pub mod artifacts;
-pub mod choose;
+pub mod arch;
 pub mod cli;
 pub mod commands;
 pub mod digest;
-pub mod durations;
 pub mod gate;
-pub mod guest;
+mod guest;
 pub mod image;
+pub mod init;
 pub mod kernel;
 pub mod kernel_log;
-pub mod kernels;
 pub mod leftovers;
-pub mod modules;
-pub mod outcome;
+pub mod manifest;
+pub mod matrix;
 pub mod packages;
-pub mod plan;
-pub mod progress;
 pub mod protocol;
 pub mod qemu;
 pub mod report;
-pub mod runner;
-pub mod scenarios;
-pub mod shard;
-pub mod signals;
-pub mod size;
+pub mod ui;
 pub mod vm;

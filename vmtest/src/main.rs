@@ -8,18 +8,18 @@ use log::LevelFilter;
 use vmtest::{
     cli::{Cli, Command},
     commands::{self, COULD_NOT_RUN, HARNESS_FAILED},
-    guest,
-    kernels::Kernels,
+    init,
+    manifest::kernels::Kernels,
     packages::{
         cache,
         clean::{self, InUse},
     },
-    signals,
+    ui::signals,
 };
 
 fn main() {
-    if guest::is_init() {
-        guest::main();
+    if init::is_init() {
+        init::main();
     }
     let cli: Cli = match fslockup::cli::parse() {
         Ok(cli) => cli,

@@ -1,14 +1,19 @@
-//! The examples in `examples/`: their commands are commands of `vmtest`, and the script does what it says.
+//! The examples in `examples/` and in docs/vmtest.md: their commands are commands of `vmtest`, and the script does what
+//! it says.
+
+#[path = "support/install.rs"]
+mod install;
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use vmtest::cli::Cli;
+
+use self::install::install;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,20 +46,27 @@ fn the_workflow_calls_what_there_is() {
     }
 }
 
-/// Writes a program that can be run at once. Another process writes it: a child that another test of this
-/// process starts meanwhile would hold a file of ours open for writing, and execve(2) refuses such a
-/// file with ETXTBSY.
-fn install(program: &Path, text: &str) {
-    let mut child = Command::new("install")
-        .args(["-m", "755", "/dev/stdin"])
-        .arg(program)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("install");
-    let mut stdin = child.stdin.take().expect("its input");
-    stdin.write_all(text.as_bytes()).expect("written");
-    drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+/// What stands between backquotes, or alone on a line, and calls `vmtest`.
+fn documented(text: &str) -> Vec<Vec<String>> {
+    let spans = text.lines().flat_map(|line| line.split('`'));
+    let calls = spans.filter(|span| span.starts_with("vmtest ") && !span.contains("COMMAND"));
+    calls
+        .map(|call| call.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn the_introduction_has_an_example_of_each_command() {
+    let text = fs::read_to_string(example("../docs/vmtest.md")).expect("the document");
+    let calls = documented(&text);
+    for words in &calls {
+        let parsed = Cli::try_parse_from(words);
+        assert!(parsed.is_ok(), "{words:?}: {:?}", parsed.err());
+    }
+    for command in Cli::command().get_subcommands() {
+        let is_shown = calls.iter().any(|words| words[1] == command.get_name());
+        assert!(is_shown, "{}", command.get_name());
+    }
 }
 
 /// A program in the place of `vmtest` that says how it was called and exits with a code of ours.

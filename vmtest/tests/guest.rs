@@ -28,7 +28,7 @@ fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
     let results: serde_json::Value =
         serde_json::from_slice(&fs::read(out.path().join("results.json")).expect("written"))
             .expect("JSON");
-    let kernels = vmtest::kernels::Kernels::load(None).expect("built in");
+    let kernels = vmtest::manifest::kernels::Kernels::load(None).expect("built in");
     let entries = kernels.entries.iter();
     let all_count = entries.filter(|entry| !entry.is_optional).count();
     // One that never said its first word was booted once more, and is there twice.

@@ -6,13 +6,12 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     cli::CleanArgs,
-    kernels::Kernels,
     leftovers,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
     packages::{
         cache,
         clean::{self, InUse},
     },
-    scenarios::Scenarios,
     vm::root,
 };
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{cli::DurationsArgs, durations::Durations, report::RunResult};
+use crate::{cli::DurationsArgs, matrix::durations::Durations, report::RunResult};
 
 /// Prints what `images/durations.toml` should be after this run.
 ///

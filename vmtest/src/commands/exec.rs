@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{HARNESS_FAILED, INTERRUPTED, guest};
+use super::{HARNESS_FAILED, INTERRUPTED};
 use crate::{
-    artifacts::Files,
     cli::ExecArgs,
+    guest,
     image::{Content, libraries},
-    kernels::Kernels,
     leftovers::Private,
+    manifest::kernels::Kernels,
     protocol::{Ended, GuestCommand, Job, Message, Stream},
-    vm::{self, End},
+    vm::{self, End, artifacts::Files},
 };
 
 const NAME: &str = "exec";
@@ -49,15 +49,7 @@ pub fn run(arguments: &ExecArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         ..Job::default()
     };
     let logs = Private::temporary().context("directory for the guest's logs")?;
-    let request = vm::Request {
-        kernel: &guest.kernel,
-        spec: &guest.spec,
-        accelerator: guest.chosen.accelerator,
-        content: &guest.content,
-        job,
-        console: logs.path().join("console.log"),
-        boot_limit: None,
-    };
+    let request = guest.request(job, logs.path().join("console.log"));
     let mut files = Files::new(arguments.out.as_deref().map(|out| out.join(NAME)));
     let mut ended: Option<Ended> = None;
     let end = vm::run(&request, is_interrupted, |message| match message {

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::{
     cli::FetchArgs,
-    kernels::{KernelEntry, Kernels},
+    manifest::kernels::{KernelEntry, Kernels},
     packages::{StoreError, apt::AptError, cache, lists, mirrors::Mirrors, store::Store, update},
 };
 

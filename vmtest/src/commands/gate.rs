@@ -10,18 +10,14 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
+use super::{COULD_NOT_RUN, INTERRUPTED};
 use crate::{
-    choose,
     cli::{GateArgs, GateFormat},
-    gate::{self, GateResult, Measured, Rules, Source, report},
-    kernel,
-    kernels::Kernels,
-    outcome::Outcome,
-    packages::store::Store,
-    plan::PlannedKernel,
-    report::{RESULTS, RunResult},
-    scenarios::Scenarios,
+    gate::{self, GateResult, Measured, Rules, SideWord, Source, report},
+    guest,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
+    matrix::{Matrix, choose, plan::PlannedKernel, slots::KernelSlot},
+    report::{Outcome, RESULTS, RunResult},
 };
 
 /// Judges the candidates; returns the exit code.
@@ -32,7 +28,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let began = Instant::now();
     let started_at = jiff::Timestamp::now().to_string();
     let rules = Rules::load(arguments.rules.as_deref())?;
-    let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let manifest = Scenarios::load(arguments.harness.scenarios.as_deref())?;
     let scenarios = match arguments.scenario.as_slice() {
         [] => manifest.for_comparison(),
         names => manifest.choose(names)?,
@@ -52,25 +48,22 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
         None
     } else {
         // A kernel that is not to be had is no verdict on it.
-        for planned in &live {
-            kernel::resolve(
-                &planned.name,
-                arguments.accel.modules.as_deref(),
-                kernels,
-                &Store::default(),
-            )?;
+        let modules_dir = arguments.harness.modules.as_deref();
+        let slots = KernelSlot::all(live, true, kernels, modules_dir);
+        for slot in &slots {
+            slot.get()?;
         }
         let matrix = Matrix {
-            kernels: live,
+            kernels: slots,
             manifest,
             scenarios,
-            is_comparison: true,
             shard: None,
             jobs: arguments.jobs,
             repeat_failed: arguments.repeat_failed,
             out: &arguments.out,
             keeps_files: false,
-            accel: &arguments.accel,
+            accel: arguments.harness.accel,
+            bin_dir: guest::bin_dir(&arguments.harness)?,
         };
         let result = matrix.carry_out(kernels, is_interrupted)?;
         result.write(&arguments.out)?;
@@ -251,7 +244,7 @@ fn keep(path: &Path, out: &Path) -> Result<String> {
 
 /// The baseline, then the candidates.
 fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
-    let mut sides = side(&arguments.baseline, &arguments.accel.tag, kernels)?;
+    let mut sides = side(&arguments.baseline, &arguments.harness.tag, kernels)?;
     if sides.len() != 1 {
         bail!(
             "--baseline {}: means {} kernels, not one",
@@ -260,7 +253,7 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
         );
     }
     for word in &arguments.candidate {
-        for mut candidate in side(word, &arguments.accel.tag, kernels)? {
+        for mut candidate in side(word, &arguments.harness.tag, kernels)? {
             if let Side::Live(planned) = &mut candidate {
                 planned.kernel_args.clone_from(&arguments.candidate_arg);
                 // The baseline's own directories stay its own.
@@ -287,17 +280,15 @@ fn sides(arguments: &GateArgs, kernels: &Kernels) -> Result<Vec<Side>> {
 }
 
 /// What a word means: saved results, or kernels to run.
-fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
-    let (path, kernel) = match word.split_once(".json:") {
-        Some((path, kernel)) => (format!("{path}.json"), Some(kernel)),
-        None if word.ends_with(".json") => (word.to_owned(), None),
-        None => {
-            let found = choose::kernels(&[word.to_owned()], tags, kernels)?;
+fn side(word: &SideWord, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
+    let (path, kernel) = match word {
+        SideWord::Saved { path, kernel, .. } => (path, kernel.as_deref()),
+        SideWord::Live(one) => {
+            let found = choose::kernels(std::slice::from_ref(one), tags, kernels)?;
             return Ok(found.into_iter().map(Side::Live).collect());
         }
     };
-    let path = PathBuf::from(path);
-    let results = RunResult::read(&path)?;
+    let results = RunResult::read(path)?;
     let there = results.kernels();
     let kernel = match (kernel, there.as_slice()) {
         (Some(kernel), _) if there.contains(&kernel) => kernel.to_owned(),
@@ -315,6 +306,6 @@ fn side(word: &str, tags: &[String], kernels: &Kernels) -> Result<Vec<Side>> {
     Ok(vec![Side::Saved(Results {
         kernel,
         results: Rc::new(results),
-        saved_in: Some(path),
+        saved_in: Some(path.clone()),
     })])
 }

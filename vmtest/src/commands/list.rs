@@ -7,8 +7,7 @@ use serde_json::json;
 
 use crate::{
     cli::{Format, ListArgs, Listed},
-    kernels::Kernels,
-    scenarios::Scenarios,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
 };
 
 /// Prints the list.

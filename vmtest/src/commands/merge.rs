@@ -4,12 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
-    matrix::{is_plain, prepare_out},
-    run::conclude,
-};
+use super::run::conclude;
 use crate::{
     cli::MergeArgs,
+    matrix::out::{self, is_plain},
     report::{self, RunResult},
 };
 
@@ -35,7 +33,7 @@ pub fn run(arguments: &MergeArgs) -> Result<i32> {
         }
     }
     let kernels = directories(&whole);
-    prepare_out(&arguments.out, &kernels)?;
+    out::prepare(&arguments.out, &kernels)?;
     for kernel in kernels {
         for shard in &arguments.shards {
             let from = shard.join(kernel);
@@ -85,10 +83,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        report::{GuestResult, sample},
-        shard::Shard,
-    };
+    use crate::report::{GuestResult, Shard, sample};
 
     /// A shard's directory with one guest of one kernel.
     fn shard(index: usize, kernel: &str) -> tempfile::TempDir {

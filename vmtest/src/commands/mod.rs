@@ -1,13 +1,11 @@
-//! The commands, one file each; `matrix` and `guest` are what several of them do.
+//! The commands, one file each.
 
 pub mod clean;
 pub mod durations;
 pub mod exec;
 pub mod fetch;
 pub mod gate;
-mod guest;
 pub mod list;
-mod matrix;
 pub mod merge;
 pub mod run;
 pub mod shell;

@@ -4,31 +4,39 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use anyhow::Result;
 
-use super::{COULD_NOT_RUN, INTERRUPTED, matrix::Matrix};
-use crate::{choose, cli::RunArgs, kernels::Kernels, report::RunResult, scenarios::Scenarios};
+use super::{COULD_NOT_RUN, INTERRUPTED};
+use crate::{
+    cli::RunArgs,
+    guest,
+    manifest::{kernels::Kernels, scenarios::Scenarios},
+    matrix::{Matrix, choose, slots::KernelSlot},
+    report::RunResult,
+};
 
 /// Runs it; returns the exit code.
 ///
 /// # Errors
 /// When nothing can be run: a name is unknown, a program is missing, QEMU is too old.
 pub fn run(arguments: &RunArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
-    let manifest = Scenarios::load(arguments.accel.scenarios.as_deref())?;
+    let manifest = Scenarios::load(arguments.harness.scenarios.as_deref())?;
     let scenarios = if arguments.any_kernel {
         manifest.for_comparison()
     } else {
         manifest.choose(&arguments.scenario)?
     };
+    let planned = choose::kernels(&arguments.kernel, &arguments.harness.tag, kernels)?;
+    let modules_dir = arguments.harness.modules.as_deref();
     let matrix = Matrix {
-        kernels: choose::kernels(&arguments.kernel, &arguments.accel.tag, kernels)?,
+        kernels: KernelSlot::all(planned, arguments.any_kernel, kernels, modules_dir),
         scenarios,
         manifest,
-        is_comparison: arguments.any_kernel,
         shard: arguments.shard,
         jobs: arguments.jobs,
         repeat_failed: arguments.repeat_failed,
         out: &arguments.out,
         keeps_files: arguments.keep_files,
-        accel: &arguments.accel,
+        accel: arguments.harness.accel,
+        bin_dir: guest::bin_dir(&arguments.harness)?,
     };
     let result = matrix.carry_out(kernels, is_interrupted)?;
     conclude(&result, &arguments.out)

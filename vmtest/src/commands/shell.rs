@@ -13,11 +13,12 @@ use nix::{
     sys::termios::{self, SetArg},
 };
 
-use super::{HARNESS_FAILED, INTERRUPTED, guest};
+use super::{HARNESS_FAILED, INTERRUPTED};
 use crate::{
     cli::ShellArgs,
+    guest,
     image::busybox,
-    kernels::Kernels,
+    manifest::kernels::Kernels,
     protocol::{Job, Message, ShellJob},
     vm::{self, End},
 };
@@ -54,15 +55,7 @@ pub fn run(arguments: &ShellArgs, kernels: &Kernels, is_interrupted: &AtomicBool
         shell: Some(shell),
         ..Job::default()
     };
-    let request = vm::Request {
-        kernel: &guest.kernel,
-        spec: &guest.spec,
-        accelerator: guest.chosen.accelerator,
-        content: &guest.content,
-        job,
-        console: PathBuf::new(),
-        boot_limit: None,
-    };
+    let request = guest.request(job, PathBuf::new());
     // QEMU puts the terminal into raw mode, and can't put it back when it is killed.
     let settings = termios::tcgetattr(io::stdin().as_fd()).ok();
     let end = vm::run(&request, is_interrupted, |message| {

@@ -1,29 +1,10 @@
-//! How the detector's probes are attached, and what all comparisons share.
+//! How the detector's probes are attached.
 
 use super::{
-    Coverage, Finding, Measured, Rule, Rules, Standing, State, judge::worse, measured::evidence,
-    rules::Level,
+    Coverage, Finding, Measured, Rule, Rules, Standing, State,
+    finding::{nothing_left, words, worse},
+    measured::evidence,
 };
-
-/// Why a number or a fact is missing.
-pub(super) const NOTHING_LEFT: &str =
-    "the candidate has nothing to compare: see how its scenarios ended";
-
-/// A finding that compares nothing yet.
-pub(super) fn words(rule: Rule, subject: impl Into<String>) -> Finding {
-    Finding {
-        rule,
-        subject: subject.into(),
-        standing: Standing::NotCompared,
-        baseline: None,
-        candidate: None,
-        baseline_value: None,
-        candidate_value: None,
-        limit_value: None,
-        detail: String::new(),
-        evidence: Vec::new(),
-    }
-}
 
 /// Each probe of both kernels.
 pub(super) fn coverage(baseline: &Measured, candidate: &Measured, rules: &Rules) -> Vec<Finding> {
@@ -107,15 +88,5 @@ fn described(probe: &Coverage) -> String {
         probe.state.word().to_owned()
     } else {
         format!("{} ({})", probe.state.word(), probe.targets.join(", "))
-    }
-}
-
-/// A finding for what only the baseline has.
-pub(super) fn nothing_left(rule: Rule, subject: &str, level: Level, evidence: &str) -> Finding {
-    Finding {
-        standing: worse(level),
-        detail: NOTHING_LEFT.to_owned(),
-        evidence: vec![evidence.to_owned()],
-        ..words(rule, subject)
     }
 }

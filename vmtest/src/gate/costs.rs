@@ -2,8 +2,7 @@
 
 use super::{
     Finding, Measured, Ratio, Rule, Rules, Standing,
-    compare::NOTHING_LEFT,
-    judge::worse,
+    finding::{NOTHING_LEFT, worse},
     line::{decimal, precise, rounded},
     measured::{Sourced, evidence},
     rules::Level,

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Finding, Measured, Rule, Rules, Standing,
-    compare::{nothing_left, words},
-    judge::worse,
+    finding::{nothing_left, words, worse},
     measured::evidence,
     walk::Class,
 };

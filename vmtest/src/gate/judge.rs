@@ -2,9 +2,10 @@
 
 use super::{
     Finding, Judged, Measured, Rule, Rules, Standing,
+    boots::boots,
     compare::coverage,
     costs::{contention, times, verifier},
-    endings::{boots, scenarios},
+    endings::scenarios,
     exposure::exposure,
     measured::{COST, COVERAGE},
     rules::Level,
@@ -88,15 +89,6 @@ fn how(kernel: &Measured, scenario: &str) -> String {
         None => format!("did not run on {name}"),
         Some(ending) if ending.detail.is_empty() => format!("{} on {name}", ending.outcome),
         Some(ending) => format!("{} on {name} ({})", ending.outcome, ending.detail),
-    }
-}
-
-/// How something stands that is worse.
-pub(super) fn worse(level: Level) -> Standing {
-    match level {
-        Level::Fail => Standing::Fail,
-        Level::Warn => Standing::Warn,
-        Level::Ignore => Standing::Ignored,
     }
 }
 

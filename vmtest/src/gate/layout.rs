@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::line::precise;
+use crate::arch::GUEST;
 
-/// Bytes of a cache line: 64 on every x86-64 CPU (Intel's and AMD's optimization manuals).
-const LINE_BYTES: u32 = 64;
+const LINE_BYTES: u32 = GUEST.cache_line_bytes;
 
 /// Bytes that one breakpoint covers, and an offset below stands for.
 const WORD_BYTES: u32 = 8;

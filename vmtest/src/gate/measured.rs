@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Layout, Line,
-    endings::{Boots, Ending},
-    line::precise,
+    boots::{Boots, boot_ms, boot_reports},
+    endings::Ending,
 };
 use crate::{
     kernel_log::Report,
@@ -325,40 +325,6 @@ fn measured_curve(curve: Curve) -> Result<MeasuredCurve, String> {
         )
     })?;
     Ok(MeasuredCurve { curve, line })
-}
-
-/// The median, with its guest as evidence.
-fn boot_ms(run: &RunResult, kernel: &str, source: &Source) -> Option<Sourced<f64>> {
-    let mut boots: Vec<(u64, usize)> = run
-        .guests
-        .iter()
-        .enumerate()
-        .filter(|(_, guest)| guest.kernel == kernel)
-        .filter_map(|(at, guest)| Some((guest.boot_ms?, at)))
-        .collect();
-    boots.sort_unstable();
-    let (value, at) = *boots.get(boots.len() / 2)?;
-    Some(Sourced {
-        value: precise(value),
-        evidence: source.pointer("guests", at),
-    })
-}
-
-/// Of all guests, each report once.
-fn boot_reports(run: &RunResult, kernel: &str, source: &Source) -> Vec<Sourced<Report>> {
-    let mut all: Vec<Sourced<Report>> = Vec::new();
-    let own = run.guests.iter().enumerate();
-    for (at, guest) in own.filter(|(_, guest)| guest.kernel == kernel) {
-        for report in &guest.boot_reports {
-            if all.iter().all(|known| known.value != *report) {
-                all.push(Sourced {
-                    value: report.clone(),
-                    evidence: source.pointer("guests", at),
-                });
-            }
-        }
-    }
-    all
 }
 
 #[cfg(test)]

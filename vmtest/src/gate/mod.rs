@@ -1,10 +1,12 @@
 //! The gate: what separates a candidate kernel from a baseline, and whether that is good enough. Pure: it
 //! takes results of runs ([`crate::report::RunResult`]) and gives a verdict.
 
+mod boots;
 mod compare;
 mod costs;
 mod endings;
 mod exposure;
+mod finding;
 mod judge;
 mod layout;
 mod line;
@@ -14,80 +16,25 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod walk;
+mod word;
 
 use serde::Serialize;
 
 pub use self::{
-    endings::{Boots, Ending, Severity},
+    boots::Boots,
+    endings::{Ending, Severity},
+    finding::{Finding, Standing},
     judge::judge,
     layout::{Access, Layout},
     line::Line,
     measured::{Coverage, Curve, Measured, MeasuredCurve, Point, Source, Sourced, State},
     rules::{Level, Plain, Ratio, Rule, Rules, WalkTime},
+    word::SideWord,
 };
 use crate::report::Conditions;
 
 /// The schema of `gate.json`.
 pub const SCHEMA: &str = "vmtest-gate/1";
-
-/// How one thing compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// Worse, and its rule says that the gate fails.
-    Fail,
-    /// Worse, and its rule says to warn.
-    Warn,
-    /// It can't be told: one of the two has nothing to compare.
-    NotCompared,
-    /// Worse, and its rule says that it doesn't matter.
-    Ignored,
-    /// Better than the baseline.
-    Better,
-    /// As good as the baseline.
-    Same,
-}
-
-impl Standing {
-    /// The word for people.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Warn => "warn",
-            Self::NotCompared => "not compared",
-            Self::Ignored => "ignored",
-            Self::Better => "better",
-            Self::Same => "same",
-        }
-    }
-}
-
-/// One comparison.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    /// The rule that it falls under.
-    pub rule: Rule,
-    /// What is compared.
-    pub subject: String,
-    /// How it compares.
-    pub standing: Standing,
-    /// The baseline's, in words with units; null when it has none.
-    pub baseline: Option<String>,
-    /// The candidate's.
-    pub candidate: Option<String>,
-    /// The baseline's as a number, where it is one.
-    pub baseline_value: Option<f64>,
-    /// The candidate's.
-    pub candidate_value: Option<f64>,
-    /// What the candidate's may be at most.
-    pub limit_value: Option<f64>,
-    /// What is lost by it, or why it did not pass; may be empty.
-    pub detail: String,
-    /// Files below the gate's output directory where the numbers come from, the baseline's first. A JSON
-    /// pointer may follow a `#` (RFC 6901).
-    pub evidence: Vec<String>,
-}
 
 /// A candidate against the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use super::{GateResult, Measured, Rules, SCHEMA, Source, judge};
 use crate::{
     kernel_log::{Report, ReportKind},
-    outcome::Outcome,
-    report::{FirstFailure, GuestResult, RunResult, ScenarioResult, sample},
+    report::{FirstFailure, GuestResult, Outcome, RunResult, ScenarioResult, sample},
 };
 
 fn scenario(kernel: &str, name: &str, data: Value, figures: &[(&str, f64)]) -> ScenarioResult {

@@ -2,9 +2,8 @@
 
 use super::{
     Finding, Measured, MeasuredCurve, Rule, Rules, Standing,
-    compare::{NOTHING_LEFT, words},
     costs::Number,
-    judge::worse,
+    finding::{NOTHING_LEFT, words, worse},
     layout::Layout,
     measured::{Sourced, evidence, kinds},
 };

@@ -10,12 +10,13 @@ use super::{
     libraries::{self, LibraryError},
 };
 use crate::{
-    modules::{ModuleError, ModuleTree},
+    arch::GUEST,
+    image::modules::{ModuleError, ModuleTree},
     protocol::{JOB_PATH, Job},
 };
 
-/// Modules that each kind of disk needs, where they are not built in.
-const DISK_MODULE: &str = "nvme";
+/// The disk's driver, where it is not built in.
+const DISK_MODULE: &str = GUEST.disk.module;
 
 /// What goes into an image besides PID 1.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@ pub mod busybox;
 mod elf;
 pub mod initramfs;
 pub mod libraries;
+pub mod modules;
 
 pub use archive::{Archive, ArchiveError};
 pub use elf::section as elf_section;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{KernelError, file};
-use crate::{modules, packages::Kernel};
+use crate::{image::modules, packages::Kernel};
 
 /// The kernel of a build tree, called `name`. Its modules are where `modules.order` says; one that is configured
 /// without modules has none.

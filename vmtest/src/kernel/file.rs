@@ -9,7 +9,7 @@ use std::{
 use fslockup::escape::escape_rest;
 
 use super::KernelError;
-use crate::packages::Kernel;
+use crate::{arch::GUEST, packages::Kernel};
 
 /// The kernel in a `vmlinuz`, called `name`.
 ///
@@ -57,17 +57,26 @@ pub fn version(path: &Path) -> Result<Option<String>, KernelError> {
         .map_err(failed)?;
     match boot_header_version_at(&head) {
         Some(offset) => read_version(&mut file, offset).map(Some).map_err(failed),
-        None if head.starts_with(b"\x7fELF") => Ok(None),
+        None if head.starts_with(b"\x7fELF") && !is_of_another_machine(&head) => Ok(None),
         None => Err(KernelError::NotAKernel(path.to_owned())),
     }
 }
 
-/// Where a bzImage's version text is, by its setup header: "HdrS" at 0x202, and at 0x20e the
-/// text's offset less 0x200 (the kernel's `Documentation/arch/x86/boot.rst`).
+/// Where the version's text is in a bootable file, which has its architecture's magic number.
 fn boot_header_version_at(head: &[u8]) -> Option<u64> {
-    let is_bzimage = head.get(0x202..0x206)? == b"HdrS";
-    let offset = u16::from_le_bytes(head.get(0x20e..0x210)?.try_into().ok()?);
-    is_bzimage.then(|| u64::from(offset) + 0x200)
+    let image = &GUEST.image;
+    let magic_end = image.magic_at + image.magic.len();
+    let is_bootable = head.get(image.magic_at..magic_end)? == image.magic;
+    let pointer = image.version_pointer_at..image.version_pointer_at + 2;
+    let offset = u16::from_le_bytes(head.get(pointer)?.try_into().ok()?);
+    is_bootable.then(|| u64::from(offset) + image.version_base)
+}
+
+/// Whether these are the first bytes of an ELF file for another machine.
+fn is_of_another_machine(head: &[u8]) -> bool {
+    // e_machine is at 0x12, in either class.
+    let machine = head.get(0x12..0x14).and_then(|bytes| bytes.try_into().ok());
+    machine.is_some_and(|bytes| u16::from_le_bytes(bytes) != GUEST.elf_machine)
 }
 
 fn read_version(file: &mut File, offset: u64) -> io::Result<String> {
@@ -98,5 +107,19 @@ mod tests {
             version(file.path()).expect("a kernel"),
             Some("6.1.0-9 (x@y)".into())
         );
+    }
+
+    #[test]
+    fn an_elf_file_for_another_machine_is_no_kernel() {
+        let is_kernel = |machine: u16| {
+            let mut head = vec![0_u8; 0x40];
+            head[..4].copy_from_slice(b"\x7fELF");
+            head[0x12..0x14].copy_from_slice(&machine.to_le_bytes());
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), head).expect("written");
+            release(file.path()).is_ok()
+        };
+        assert!(is_kernel(GUEST.elf_machine));
+        assert!(!is_kernel(183), "arm64");
     }
 }

@@ -1,27 +1,19 @@
 //! What a user may name as a kernel: a name of the manifest, a bootable file, packages, a build tree, this host.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
-use crate::{
-    kernels::{Kernels, ManifestError},
-    modules,
-    packages::{Kernel, StoreError, store::Store},
-};
+use crate::{arch::GUEST, manifest::ManifestError, packages::StoreError};
 
 mod build;
 mod file;
-mod given;
 mod host;
+mod resolve;
 mod tags;
+pub mod word;
 
-pub use given::{check, is_path, label};
+pub use resolve::resolve;
 pub use tags::tags;
-
-/// The word for this machine's own kernel.
-pub const HOST: &str = "host";
+pub use word::{HOST, KernelWord};
 
 /// Why a kernel can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +32,9 @@ pub enum KernelError {
     NoName(String),
     /// A directory without packages.
     #[error(
-        "kernel {0}: no package in it (.deb, .rpm, .pkg.tar.zst), and no arch/x86/boot/bzImage (a build tree needs: make bzImage modules)"
+        "kernel {0}: no package in it (.deb, .rpm, .pkg.tar.zst), and no {built} (a build tree needs: make {target} modules)",
+        built = GUEST.image.built,
+        target = GUEST.image.target
     )]
     NoPackages(String),
     /// A file that can't be read.
@@ -53,7 +47,10 @@ pub enum KernelError {
     },
     /// A file that is no kernel.
     #[error(
-        "kernel {0}: not a bootable x86 kernel (bzImage, vmlinux), nor a package (.deb, .rpm, .pkg.tar.zst)"
+        "kernel {path}: not a bootable {kernel} kernel ({target}, vmlinux), nor a package (.deb, .rpm, .pkg.tar.zst)",
+        path = .0.display(),
+        kernel = GUEST.kernel,
+        target = GUEST.image.target
     )]
     NotAKernel(PathBuf),
     /// This machine has no file of its kernel.
@@ -85,77 +82,5 @@ impl KernelError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_unavailable())
-    }
-}
-
-/// The kernel that a word names, downloaded or unpacked if need be.
-///
-/// # Errors
-/// When it can't be had.
-pub fn resolve(
-    word: &str,
-    modules_dir: Option<&Path>,
-    kernels: &Kernels,
-    store: &Store,
-) -> Result<Kernel, KernelError> {
-    check(word)?;
-    // Those of the list have their own.
-    let modules_dir = modules_dir.filter(|_| word == HOST || is_path(word));
-    let mut kernel = if word == HOST {
-        host::kernel(modules_dir.is_some())?
-    } else if is_path(word) {
-        from_files(word, modules_dir.is_some(), store)?
-    } else {
-        store.get(kernels, kernels.get(word)?)?
-    };
-    if let Some(directory) = modules_dir {
-        if !directory.join("modules.builtin").exists() {
-            return Err(KernelError::NotModules(directory.to_owned()));
-        }
-        kernel.modules_dir = Some(directory.to_owned());
-    }
-    Ok(kernel)
-}
-
-fn from_files(word: &str, are_modules_given: bool, store: &Store) -> Result<Kernel, KernelError> {
-    let name = label(word);
-    if modules::is_build_tree(Path::new(word)) {
-        return build::kernel(name, Path::new(word), are_modules_given);
-    }
-    let Some(packages) = given::packages(word)? else {
-        return file::kernel(name, Path::new(word));
-    };
-    let kernel = store.from_packages(name, &packages, are_modules_given)?;
-    // One for another architecture is refused here; QEMU would only stay silent.
-    file::release(&kernel.vmlinuz).map_err(|error| match error {
-        KernelError::NotAKernel(_) => KernelError::NotAKernel(word.into()),
-        other => other,
-    })?;
-    Ok(kernel)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error_of(name: &str) -> String {
-        let kernels = Kernels::load(None).expect("the built-in manifest");
-        resolve(name, None, &kernels, &Store::default())
-            .expect_err("no kernel")
-            .to_string()
-    }
-
-    #[test]
-    fn what_is_no_kernel_is_named_with_a_way_out() {
-        assert!(error_of("2.4").starts_with("kernel 2.4: not in the manifest (it has: "));
-        assert!(error_of("/dev/null").contains("not a bootable x86 kernel"));
-        assert_eq!(
-            error_of("/no/such/file"),
-            "kernel /no/such/file: no such file"
-        );
-        assert_eq!(
-            error_of("/dev/null.deb,x.rpm"),
-            "kernel /dev/null.deb: no such file"
-        );
     }
 }

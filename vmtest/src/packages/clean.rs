@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{cache, store};
-use crate::{kernels::Kernels, leftovers};
+use crate::{leftovers, manifest::kernels::Kernels};
 
 /// What may go.
 #[derive(Clone, Debug, PartialEq, Eq)]

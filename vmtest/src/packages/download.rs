@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     digest::hex,
-    kernels::{KernelEntry, PinnedPackage},
+    manifest::{kernels::KernelEntry, lock::PinnedPackage},
 };
 
 /// Downloads a package of this digest into `directory`.

@@ -10,6 +10,7 @@ use super::{
     apt::{AptError, HELPER, run},
     mirrors::Mirrors,
 };
+use crate::arch::GUEST;
 
 /// The text of a suite's package list as the archive has it now, verified by apt: `Release` is signed, and has the
 /// list's digest. Kept below `directory`, so that one that has not changed isn't downloaded again.
@@ -43,7 +44,10 @@ struct Lists<'a> {
 impl Lists<'_> {
     fn update(&self, mirrors: &Mirrors) -> Result<(), AptError> {
         // Only the package lists: neither descriptions nor desktop metadata.
-        let source = mirrors.source_line(self.suite, "target=Packages arch=amd64")?;
+        let source = mirrors.source_line(
+            self.suite,
+            &format!("target=Packages arch={}", GUEST.debian),
+        )?;
         let path = self.directory.join("sources.list");
         fs::write(&path, format!("{source}\n")).map_err(|error| AptError::Io { path, error })?;
         run("apt-get", &self.options(&["-qq", "update"])).map(|_| ())

@@ -13,6 +13,7 @@ pub mod compression;
 mod deb;
 mod download;
 mod error;
+mod kernel;
 mod lack;
 pub mod lists;
 pub mod mirrors;
@@ -24,8 +25,8 @@ mod tarball;
 pub mod update;
 
 pub use error::StoreError;
+pub use kernel::{Kernel, Meaning};
 pub use lack::Lack;
-pub use store::{Kernel, Meaning};
 
 use sink::Sink;
 

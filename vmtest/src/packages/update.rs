@@ -3,7 +3,10 @@
 use debversion::Version;
 use regex::Regex;
 
-use crate::kernels::{KernelEntry, PinnedKernel, PinnedPackage, is_sha256};
+use crate::manifest::{
+    kernels::KernelEntry,
+    lock::{PinnedKernel, PinnedPackage, is_sha256},
+};
 
 /// Why there is nothing to choose.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,7 @@ use std::{ffi::OsString, os::fd::RawFd, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-/// The guest's CPU model without the hypervisor bit: with it, the kernel's spinlocks test and set
-/// instead of queueing, and neither contention tracepoints nor waits are those of a real host.
-const HIDDEN_HYPERVISOR: &str = "-hypervisor";
+use crate::arch::GUEST;
 
 /// The CPU model of emulated guests, with all that QEMU can emulate.
 pub const EMULATED_CPU: &str = "max";
@@ -91,7 +89,7 @@ fn with_path(before: &str, path: &Path, after: &str) -> OsString {
 pub fn machine() -> Vec<OsString> {
     words(&[
         "-machine",
-        "pc",
+        GUEST.qemu_machine,
         "-nodefaults",
         "-no-user-config",
         "-nic",
@@ -123,7 +121,7 @@ pub fn cpu(accelerator: Accelerator, mode: Mode, cpus_count: u32) -> Vec<OsStrin
     };
     arguments.extend(words(&[
         "-cpu",
-        &format!("{model},{HIDDEN_HYPERVISOR}"),
+        &format!("{model}{}", GUEST.cpu_options),
         "-smp",
         &cpus_count.to_string(),
     ]));
@@ -146,7 +144,8 @@ pub fn kernel(
 ) -> Vec<OsString> {
     // oops=panic, panic=-1 and -no-reboot: a broken kernel ends the guest instead of wedging it,
     // while watchdog reports (soft lockups) do not.
-    let mut line = format!("console=ttyS0 panic=-1 oops=panic quiet {clock_words}");
+    let console = GUEST.console;
+    let mut line = format!("console={console} panic=-1 oops=panic quiet {clock_words}");
     for argument in extra {
         line.push(' ');
         line.push_str(argument);
@@ -164,15 +163,10 @@ pub fn kernel(
 /// What the kernel is told about its clocks, for its command line.
 #[must_use]
 pub fn clock_words(accelerator: Accelerator, mode: Mode) -> &'static str {
-    // tsc=reliable: 5.10 and 6.1 would fall back to the slow hpet clock under emulation.
-    // lpj: each further vCPU would calibrate its delay loop against a clock that runs by fits and
-    // starts (half a second of a boot with four vCPUs on two cores, and a useless result). These
-    // are 2.5 GHz, near enough a host's time stamp counter, and the 1 GHz of instruction time;
-    // a wrong one only makes the waits for emulated devices shorter or longer.
     match (accelerator, mode) {
-        (Accelerator::Kvm, _) => "tsc=reliable",
-        (Accelerator::Tcg, Mode::Multi) => "tsc=reliable lpj=10000000",
-        (Accelerator::Tcg, Mode::Icount) => "tsc=reliable lpj=4000000",
+        (Accelerator::Kvm, _) => GUEST.clock_words.kvm,
+        (Accelerator::Tcg, Mode::Multi) => GUEST.clock_words.multi,
+        (Accelerator::Tcg, Mode::Icount) => GUEST.clock_words.icount,
     }
 }
 
@@ -211,7 +205,7 @@ pub enum Disk {
     Scratch,
 }
 
-/// An NVMe disk: its driver is built into Debian's cloud kernels, virtio's is not.
+/// The disk.
 #[must_use]
 pub fn disk(image: &Path, disk: Disk) -> Vec<OsString> {
     let snapshot = match disk {
@@ -224,7 +218,7 @@ pub fn disk(image: &Path, disk: Disk) -> Vec<OsString> {
         "-drive".into(),
         drive,
         "-device".into(),
-        "nvme,drive=disk,serial=vmtest".into(),
+        format!("{},drive=disk,serial=vmtest", GUEST.disk.qemu_device).into(),
     ]
 }
 

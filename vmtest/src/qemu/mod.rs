@@ -1,6 +1,5 @@
-//! QEMU: its command line, its version, its process, and which accelerator can be trusted.
+//! QEMU: its command line, its version, its process.
 
-pub mod accel;
 pub mod argv;
 pub mod process;
 pub mod version;

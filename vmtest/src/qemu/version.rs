@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use crate::arch::GUEST;
+
 /// The program.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+pub const PROGRAM: &str = GUEST.qemu_program;
 /// Earlier ones crash or freeze guests in which a probe is attached to a function that another
 /// vCPU is executing, and can't run several vCPUs in instruction time.
 const MAJOR_MIN: u32 = 10;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{GuestResult, ScenarioResult};
-use crate::outcome::TimesMs;
+use crate::protocol::TimesMs;
 
 /// What scenarios spent, in milliseconds of the host's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

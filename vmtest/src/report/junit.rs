@@ -6,8 +6,8 @@ use quick_junit::{
     NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
+use super::Outcome;
 use super::{RunResult, ScenarioResult};
-use crate::outcome::Outcome;
 
 /// Renders it.
 pub fn render(run: &RunResult) -> String {

@@ -86,7 +86,7 @@ pub fn merge(mut parts: Vec<(String, RunResult)>) -> Result<RunResult, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{report::sample, shard::Shard};
+    use crate::report::{Shard, sample};
 
     /// The sample run in two parts.
     fn parts() -> Vec<(String, RunResult)> {

@@ -3,9 +3,11 @@
 mod account;
 mod junit;
 mod merge;
+mod outcome;
 mod result;
 #[cfg(test)]
 pub(crate) mod sample;
+mod shard;
 mod summary;
 
 use std::{fmt, fs, path::Path};
@@ -16,15 +18,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    outcome::Outcome,
     packages::Meaning,
     qemu::argv::{EMULATED_CPU, ICOUNT_SHIFT},
-    shard::Shard,
 };
 
 pub use account::{Account, Spent};
 pub use merge::merge;
+pub use outcome::{Outcome, UNEXPECTED_REPORT};
 pub use result::{Composition, FirstFailure, GuestResult, Repetition, ScenarioResult};
+pub use shard::Shard;
 pub(crate) use summary::cell;
 
 /// The schema of `results.json`.

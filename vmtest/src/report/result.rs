@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::{
     kernel_log::Report,
-    outcome::{Check, Outcome, TimesMs},
+    protocol::{Check, TimesMs},
     qemu::argv::{Accelerator, Mode},
+    report::Outcome,
 };
 
 /// One scenario on one kernel.

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     kernel_log::{Report, ReportKind},
-    outcome::{Check, TimesMs},
     packages::Meaning,
+    protocol::{Check, TimesMs},
     qemu::argv::{Accelerator, Mode},
 };
 

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write, path::Path};
 
+use super::Outcome;
 use super::{FirstFailure, RunResult, ScenarioResult};
-use crate::outcome::Outcome;
 
 /// Renders it.
 pub fn render(run: &RunResult) -> String {

@@ -1,6 +1,8 @@
 //! One guest, from start to end: makes what it needs, runs QEMU, passes on what it says and tells
 //! how it ended.
 
+pub mod accel;
+pub mod artifacts;
 pub mod disk;
 pub mod end;
 pub mod host;

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk::administrators_path;
 use crate::{
+    arch::GUEST,
     digest::hex,
     leftovers::Private,
     packages::{
@@ -31,7 +32,10 @@ const SIZE: &str = "1G";
 
 /// There is no udev, so a login on the console would wait for its device, and the start of everything for
 /// that login, until a time-out of 90 s.
-pub const NO_LOGIN: &str = "systemd.mask=serial-getty@ttyS0.service";
+#[must_use]
+pub fn no_login() -> String {
+    format!("systemd.mask=serial-getty@{}.service", GUEST.console)
+}
 
 /// Why there is no root.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +119,9 @@ fn arguments(suite: &str, image: &Path) -> Result<Vec<String>, RootError> {
         error,
     };
     let mirrors = Mirrors::of_this_machine().map_err(named)?;
-    let source = mirrors.source_line(suite, "arch=amd64").map_err(named)?;
+    let source = mirrors
+        .source_line(suite, &format!("arch={}", GUEST.debian))
+        .map_err(named)?;
     let mut arguments: Vec<_> = RECIPE.map(str::to_owned).to_vec();
     // As for package lists: nobody renews the file of an old suite.
     arguments.push("--aptopt=Acquire::Check-Valid-Until \"false\"".to_owned());

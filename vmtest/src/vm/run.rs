@@ -96,7 +96,7 @@ pub fn run(
     let clock_words = argv::clock_words(request.accelerator, request.spec.mode);
     let mut kernel_args = request.spec.kernel_args.clone();
     if request.spec.root.is_some() {
-        kernel_args.push(root::NO_LOGIN.to_owned());
+        kernel_args.push(root::no_login());
     }
     arguments.extend(argv::kernel(
         &request.kernel.vmlinuz,

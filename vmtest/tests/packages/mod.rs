@@ -11,7 +11,7 @@ use std::{
 
 use rpm::{BuildConfig, CompressionType, FileOptions, PackageBuilder};
 use vmtest::{
-    kernels::Kernels,
+    manifest::kernels::Kernels,
     packages::{Kernel, store::Store},
 };
 

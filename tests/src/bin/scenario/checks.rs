@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::kernel;
 
-/// The harness knows it (`vmtest::outcome::NOT_APPLICABLE_CODE`).
+/// The harness knows it (`vmtest::protocol::NOT_APPLICABLE_CODE`).
 const NOT_APPLICABLE_CODE: u8 = 77;
 
 #[derive(Serialize)]

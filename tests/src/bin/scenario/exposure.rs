@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_kernel_of_the_list_has_a_row() {
-        let kernels = vmtest::kernels::Kernels::load(None).expect("built in");
+        let kernels = vmtest::manifest::kernels::Kernels::load(None).expect("built in");
         let names = |of: &mut dyn Iterator<Item = String>| {
             let mut names: Vec<_> = of.collect();
             names.sort();
