@@ -5,6 +5,10 @@
 
 #![no_std]
 
+mod fields;
+
+pub use fields::{FIELDS, Field, OFFSET_UNKNOWN, Offsets};
+
 /// First field of every record in the ring buffer: what the bytes behind it are.
 pub mod kind {
     /// Nothing yet: a new element of the map of running walks.
@@ -652,144 +656,4 @@ pub mod count {
     pub const PRODUCERS_UNTOLD: u32 = 10;
     /// How many there are.
     pub const LEN: u32 = 11;
-}
-
-/// Marks an offset that this kernel's type information doesn't give: the field is left out, the
-/// probe works on.
-pub const OFFSET_UNKNOWN: u32 = u32::MAX;
-
-/// Byte offsets of the struct fields that the programs read, found in the kernel's BTF.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Offsets {
-    /// `inode.i_ino`: 64 bits wide on every 64-bit kernel, as `unsigned long` or as `u64` (7.x).
-    pub inode_i_ino: u32,
-    /// `inode.i_lock`.
-    pub inode_i_lock: u32,
-    /// `inode.i_sb`.
-    pub inode_i_sb: u32,
-    /// `inode.i_dentry`, whose `first` points into the alias of a directory.
-    pub inode_i_dentry: u32,
-    /// `super_block.s_dev`.
-    pub super_block_s_dev: u32,
-    /// `super_block.s_type`.
-    pub super_block_s_type: u32,
-    /// `file_system_type.name`.
-    pub file_system_type_name: u32,
-    /// `dentry.d_parent`.
-    pub dentry_d_parent: u32,
-    /// `dentry.d_name.name`.
-    pub dentry_d_name_name: u32,
-    /// `dentry.d_name.len`.
-    pub dentry_d_name_len: u32,
-    /// `dentry.d_lockref.lock`.
-    pub dentry_d_lock: u32,
-    /// `dentry.d_lockref.count`.
-    pub dentry_d_count: u32,
-    /// `dentry.d_inode`.
-    pub dentry_d_inode: u32,
-    /// `dentry.d_sb`.
-    pub dentry_d_sb: u32,
-    /// `dentry.d_hash.pprev`: 0 where no lookup can find the dentry.
-    pub dentry_d_hash_pprev: u32,
-    /// `dentry.d_seq.seqcount.sequence`.
-    pub dentry_d_seq: u32,
-    /// The link that `inode.i_dentry` points to: `dentry.d_alias`, in a union `d_u` before 7.x.
-    pub dentry_d_alias: u32,
-    /// `task_struct.pid`.
-    pub task_struct_pid: u32,
-    /// `task_struct.tgid`.
-    pub task_struct_tgid: u32,
-    /// `task_struct.comm`.
-    pub task_struct_comm: u32,
-    /// `task_struct.sched_info.pcount`.
-    pub task_struct_pcount: u32,
-    /// `task_struct.sched_info.last_arrival`.
-    pub task_struct_last_arrival: u32,
-    /// `task_struct.sched_info.last_queued`.
-    pub task_struct_last_queued: u32,
-    /// `task_struct.mm`.
-    pub task_struct_mm: u32,
-    /// `mm_struct.exe_file`.
-    pub mm_struct_exe_file: u32,
-    /// `task_struct.stack`.
-    pub task_struct_stack: u32,
-    /// Offset of `pt_regs.orig_ax`.
-    pub pt_regs_orig_ax: u32,
-    /// Offset of `pt_regs.si`: a system call's second argument.
-    pub pt_regs_si: u32,
-    /// Offset of `pt_regs.dx`: its third.
-    pub pt_regs_dx: u32,
-    /// `sizeof(struct pt_regs)`.
-    pub pt_regs_bytes: u32,
-    /// 1 where the kernel has the helper `bpf_task_pt_regs` (dd6e10fbd9fb, 5.15).
-    pub has_task_pt_regs: u32,
-    /// `dentry.d_children`, until da549bdd15c2 (6.8) `d_subdirs`.
-    pub dentry_d_children: u32,
-    /// `dentry.d_sib`, until da549bdd15c2 (6.8) `d_child`.
-    pub dentry_d_sib: u32,
-    /// `dentry.d_flags`.
-    pub dentry_d_flags: u32,
-    /// `dentry.d_name.hash_len`: hash and length of the name in one word.
-    pub dentry_d_name_hash_len: u32,
-    /// `task_struct.files`.
-    pub task_struct_files: u32,
-    /// `files_struct.fdt`.
-    pub files_struct_fdt: u32,
-    /// `fdtable.max_fds`.
-    pub fdtable_max_fds: u32,
-    /// `fdtable.fd`.
-    pub fdtable_fd: u32,
-    /// `file.f_path.dentry`.
-    pub file_f_path_dentry: u32,
-    /// The flags of dentries in a list of children that are no children: cursors of readdir, and
-    /// names whose lookup goes on.
-    pub dentry_flags_no_child: u32,
-}
-
-impl Offsets {
-    /// All unknown.
-    pub const UNKNOWN: Self = Self {
-        inode_i_ino: OFFSET_UNKNOWN,
-        inode_i_lock: OFFSET_UNKNOWN,
-        inode_i_sb: OFFSET_UNKNOWN,
-        inode_i_dentry: OFFSET_UNKNOWN,
-        super_block_s_dev: OFFSET_UNKNOWN,
-        super_block_s_type: OFFSET_UNKNOWN,
-        file_system_type_name: OFFSET_UNKNOWN,
-        dentry_d_parent: OFFSET_UNKNOWN,
-        dentry_d_name_name: OFFSET_UNKNOWN,
-        dentry_d_name_len: OFFSET_UNKNOWN,
-        dentry_d_lock: OFFSET_UNKNOWN,
-        dentry_d_count: OFFSET_UNKNOWN,
-        dentry_d_inode: OFFSET_UNKNOWN,
-        dentry_d_sb: OFFSET_UNKNOWN,
-        dentry_d_hash_pprev: OFFSET_UNKNOWN,
-        dentry_d_seq: OFFSET_UNKNOWN,
-        dentry_d_alias: OFFSET_UNKNOWN,
-        task_struct_pid: OFFSET_UNKNOWN,
-        task_struct_tgid: OFFSET_UNKNOWN,
-        task_struct_comm: OFFSET_UNKNOWN,
-        task_struct_pcount: OFFSET_UNKNOWN,
-        task_struct_last_arrival: OFFSET_UNKNOWN,
-        task_struct_last_queued: OFFSET_UNKNOWN,
-        task_struct_mm: OFFSET_UNKNOWN,
-        mm_struct_exe_file: OFFSET_UNKNOWN,
-        task_struct_stack: OFFSET_UNKNOWN,
-        pt_regs_orig_ax: OFFSET_UNKNOWN,
-        pt_regs_si: OFFSET_UNKNOWN,
-        pt_regs_dx: OFFSET_UNKNOWN,
-        pt_regs_bytes: OFFSET_UNKNOWN,
-        has_task_pt_regs: 0,
-        dentry_d_children: OFFSET_UNKNOWN,
-        dentry_d_sib: OFFSET_UNKNOWN,
-        dentry_d_flags: OFFSET_UNKNOWN,
-        dentry_d_name_hash_len: OFFSET_UNKNOWN,
-        task_struct_files: OFFSET_UNKNOWN,
-        files_struct_fdt: OFFSET_UNKNOWN,
-        fdtable_max_fds: OFFSET_UNKNOWN,
-        fdtable_fd: OFFSET_UNKNOWN,
-        file_f_path_dentry: OFFSET_UNKNOWN,
-        dentry_flags_no_child: 0,
-    };
 }
