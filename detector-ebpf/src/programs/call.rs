@@ -15,7 +15,10 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, SyscallRecord, call, count, kind};
 
-use crate::{counters, emit::emit, kread, thresholds};
+use crate::{
+    kernel,
+    state::{counters, emit::emit, thresholds},
+};
 
 /// A system call that has not returned.
 #[derive(Clone, Copy)]
@@ -109,7 +112,7 @@ pub fn call_fcntl_kretprobe(_ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn begin_inotify() {
-    let (path, mask) = kread::second_and_third_argument();
+    let (path, mask) = kernel::second_and_third_argument();
     begin(call::INOTIFY_ADD_WATCH, mask & 0xffff_ffff, path);
 }
 

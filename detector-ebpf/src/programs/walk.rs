@@ -14,11 +14,10 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{Section, WalkRecord, count, kind, slot};
 
+use super::stall;
 use crate::{
-    arm, counters, cpu,
-    emit::emit_copy,
-    kread::{self, Address},
-    stall, thresholds,
+    kernel::{self, Address},
+    state::{arm, counters, cpu, emit::emit_copy, thresholds},
 };
 
 /// Walks that run now. A host has at most as many as it has tasks inside watch system calls.
@@ -114,8 +113,8 @@ fn begin(slot: u32, inode: Address) {
     }
     // SAFETY: a plain helper that writes at most this many bytes, the last one 0.
     unsafe { bpf_get_current_comm(walk.comm.as_mut_ptr().cast(), walk.comm.len() as u32) };
-    walk.syscall_nr = kread::syscall_nr();
-    kread::fill_directory(inode, walk);
+    walk.syscall_nr = kernel::syscall_nr();
+    kernel::fill_directory(inode, walk);
     // Last, so that reading all this is not counted as part of the walk, and so that user space
     // can tell a record that is not filled in yet.
     // SAFETY: a plain helper.

@@ -13,8 +13,8 @@ use fslockup_ebpf::{
 };
 
 use crate::{
-    kread::{Address, masked},
-    settings::offset,
+    kernel::{Address, masked},
+    state::settings::offset,
 };
 
 /// `struct list_head` or `struct hlist_node`.

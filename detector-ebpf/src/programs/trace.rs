@@ -16,9 +16,8 @@ use aya_ebpf::{
 use fslockup_ebpf::{COMM_BYTES, DentryRecord, change, kind, trace_count};
 
 use crate::{
-    emit::emit_from,
-    kread::{self, Address},
-    settings,
+    kernel::{self, Address},
+    state::{emit::emit_from, settings},
 };
 
 /// Never written: what a record starts as.
@@ -187,7 +186,7 @@ fn tell(change: u32, dentry: Address, inode: Address) {
             record.cpu = bpf_get_smp_processor_id();
             bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
         }
-        kread::fill_dentry(dentry, is_everywhere.then_some(directory), record);
+        kernel::fill_dentry(dentry, is_everywhere.then_some(directory), record);
     });
 }
 

@@ -1,4 +1,4 @@
-//! The only file that reads kernel memory. Every read is checked by the kernel: a bad address
+//! The only folder that reads kernel memory. Every read is checked by the kernel: a bad address
 //! gives an error, never a fault.
 //!
 //! Two ways: an [`Address`] is read through a helper, which takes tens of instructions and any
@@ -20,7 +20,7 @@ use fslockup_ebpf::{
     ProducerRecord, SYSCALL_UNKNOWN, WalkRecord,
 };
 
-use crate::settings::offset;
+use crate::state::settings::offset;
 
 /// An address in the kernel, never dereferenced directly.
 #[derive(Clone, Copy, PartialEq, Eq)]

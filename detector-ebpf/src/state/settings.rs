@@ -43,7 +43,7 @@ pub fn has_sleeping_spinlocks() -> bool {
 /// Reads one field of [`Offsets`].
 macro_rules! offset {
     ($field:ident) => {
-        $crate::settings::read_offset(core::mem::offset_of!(fslockup_ebpf::Offsets, $field))
+        $crate::state::settings::read_offset(core::mem::offset_of!(fslockup_ebpf::Offsets, $field))
     };
 }
 pub(crate) use offset;

@@ -22,9 +22,8 @@ use fslockup_ebpf::{
 };
 
 use crate::{
-    emit::emit_if_room,
-    kread::{self, Typed},
-    settings,
+    kernel::{self, Typed},
+    state::{emit::emit_if_room, settings},
 };
 
 /// What each process did in each directory. 16,384 elements of 64 bytes take 2 MiB in the kernel, all of
@@ -89,7 +88,7 @@ pub fn produce_persist(ctx: FEntryContext) -> i32 {
 #[fentry]
 pub fn produce_delete(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kread::references(dentry) == 1 {
+    if kernel::references(dentry) == 1 {
         count(dentry, || change::EMPTIED);
     }
     0
@@ -106,7 +105,7 @@ pub fn produce_kill(ctx: FEntryContext) -> i32 {
 #[fentry]
 pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kread::references(dentry) == 0 {
+    if kernel::references(dentry) == 0 {
         removed(dentry);
     }
     0
@@ -134,7 +133,7 @@ fn filled(dentry: Typed, inode: Typed) {
         return;
     }
     count(dentry, || {
-        if kread::is_hashed(dentry) {
+        if kernel::is_hashed(dentry) {
             change::FILLED
         } else {
             change::MADE_POSITIVE
@@ -146,11 +145,11 @@ fn filled(dentry: Typed, inode: Typed) {
 /// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
-    if !kread::is_positive(dentry) && kread::never_was_hashed(dentry) {
+    if !kernel::is_positive(dentry) && kernel::never_was_hashed(dentry) {
         return;
     }
     count(dentry, || {
-        if kread::is_positive(dentry) {
+        if kernel::is_positive(dentry) {
             change::REMOVED_POSITIVE
         } else {
             change::REMOVED_NEGATIVE
@@ -165,8 +164,8 @@ fn removed(dentry: Typed) {
 /// takes nearly all of its time.
 #[inline(always)]
 fn count(dentry: Typed, change: impl Fn() -> u32) {
-    let directory = kread::parent(dentry);
-    if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
+    let directory = kernel::parent(dentry);
+    if i64::from(kernel::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
     }
     // A root is its own parent.
@@ -175,7 +174,7 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
     }
     let pid_tgid = bpf_get_current_pid_tgid();
     let pid = (pid_tgid >> 32) as u32;
-    let ino = kread::ino(directory);
+    let ino = kernel::ino(directory);
     let Some(slot) = SLOTS.get_ptr_mut(producer_slot(pid, ino) as u32) else {
         return;
     };
@@ -264,7 +263,7 @@ fn count_slowly(
 
 #[inline(always)]
 fn producer_key(directory: Typed, pid: u32) -> ProducerKey {
-    let (ino, dev) = kread::identity(directory);
+    let (ino, dev) = kernel::identity(directory);
     ProducerKey { ino, dev, pid }
 }
 
@@ -291,8 +290,8 @@ fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
             record.cgroup_id = bpf_get_current_cgroup_id();
             bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
         }
-        kread::fill_producer_directory(directory.address(), record);
-        kread::fill_exe(record);
+        kernel::fill_producer_directory(directory.address(), record);
+        kernel::fill_exe(record);
     });
 }
 
@@ -305,6 +304,6 @@ fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
         record.kind = kind::NAME;
         record.change = change;
         record.key = producer_key(directory, pid);
-        kread::fill_name(dentry.address(), record);
+        kernel::fill_name(dentry.address(), record);
     });
 }

@@ -1,0 +1,9 @@
+//! One file a question; each program is a guard, a read, an effect. `census` is in an object of its own.
+
+mod call;
+mod produce;
+mod release;
+mod stall;
+mod trace;
+mod wait;
+mod walk;
