@@ -8,6 +8,7 @@
     reason = "values are masked or bounded, and a checked conversion is one more branch to verify"
 )]
 
+#[expect(dead_code, reason = "a part of it is for the census")]
 mod kernel;
 mod programs;
 mod state;

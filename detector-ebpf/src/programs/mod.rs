@@ -4,6 +4,7 @@ mod call;
 mod produce;
 mod release;
 mod stall;
+mod stubs;
 mod trace;
 mod wait;
 mod walk;

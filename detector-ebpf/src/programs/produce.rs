@@ -22,8 +22,8 @@ use fslockup_ebpf::{
 };
 
 use crate::{
-    kernel::{self, Typed},
-    state::{emit::emit_if_room, settings},
+    kernel::{Typed, dentry, fill, inode},
+    state::{emit::emit_if_room, settings, word},
 };
 
 /// What each process did in each directory. 16,384 elements of 64 bytes take 2 MiB in the kernel, all of
@@ -88,7 +88,7 @@ pub fn produce_persist(ctx: FEntryContext) -> i32 {
 #[fentry]
 pub fn produce_delete(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kernel::references(dentry) == 1 {
+    if dentry::references(dentry) == 1 {
         count(dentry, || change::EMPTIED);
     }
     0
@@ -105,7 +105,7 @@ pub fn produce_kill(ctx: FEntryContext) -> i32 {
 #[fentry]
 pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kernel::references(dentry) == 0 {
+    if dentry::references(dentry) == 0 {
         removed(dentry);
     }
     0
@@ -133,7 +133,7 @@ fn filled(dentry: Typed, inode: Typed) {
         return;
     }
     count(dentry, || {
-        if kernel::is_hashed(dentry) {
+        if dentry::is_hashed(dentry) {
             change::FILLED
         } else {
             change::MADE_POSITIVE
@@ -145,11 +145,11 @@ fn filled(dentry: Typed, inode: Typed) {
 /// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
-    if !kernel::is_positive(dentry) && kernel::never_was_hashed(dentry) {
+    if !dentry::is_positive(dentry) && dentry::never_was_hashed(dentry) {
         return;
     }
     count(dentry, || {
-        if kernel::is_positive(dentry) {
+        if dentry::is_positive(dentry) {
             change::REMOVED_POSITIVE
         } else {
             change::REMOVED_NEGATIVE
@@ -164,8 +164,8 @@ fn removed(dentry: Typed) {
 /// takes nearly all of its time.
 #[inline(always)]
 fn count(dentry: Typed, change: impl Fn() -> u32) {
-    let directory = kernel::parent(dentry);
-    if i64::from(kernel::references(directory)) < settings::producer_children_min().cast_signed() {
+    let directory = dentry::parent(dentry);
+    if i64::from(dentry::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
     }
     // A root is its own parent.
@@ -174,7 +174,7 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
     }
     let pid_tgid = bpf_get_current_pid_tgid();
     let pid = (pid_tgid >> 32) as u32;
-    let ino = kernel::ino(directory);
+    let ino = inode::ino_of(directory);
     let Some(slot) = SLOTS.get_ptr_mut(producer_slot(pid, ino) as u32) else {
         return;
     };
@@ -201,21 +201,13 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
             .cast::<u64>()
             .add(change as usize)
     };
-    add_one(count);
+    // SAFETY: as above.
+    unsafe { word::add(count, 1) };
     // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
     // or none of the two does.
     let now = unsafe { count.read_volatile() };
     if now & now.wrapping_sub(1) == 0 {
         tell_name(directory, pid, change, dentry);
-    }
-}
-
-/// Adds one where threads, or processes on other CPUs, may do the same.
-#[inline(always)]
-fn add_one(count: *mut u64) {
-    // SAFETY: one instruction on these eight bytes.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
     }
 }
 
@@ -249,7 +241,7 @@ fn count_slowly(
     unsafe {
         let claims = &raw mut (*slot).claims_count;
         if claims.read_volatile() == 0 {
-            add_one(claims);
+            word::add(claims, 1);
             // Two that come at once read 2, or one of them 1, but never both: then it is the one's,
             // or nobody's.
             if claims.read_volatile() == 1 {
@@ -263,7 +255,7 @@ fn count_slowly(
 
 #[inline(always)]
 fn producer_key(directory: Typed, pid: u32) -> ProducerKey {
-    let (ino, dev) = kernel::identity(directory);
+    let (ino, dev) = inode::identity_of(directory);
     ProducerKey { ino, dev, pid }
 }
 
@@ -290,8 +282,8 @@ fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
             record.cgroup_id = bpf_get_current_cgroup_id();
             bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
         }
-        kernel::fill_producer_directory(directory.address(), record);
-        kernel::fill_exe(record);
+        fill::fill_producer_directory(directory.address(), record);
+        fill::fill_exe(record);
     });
 }
 
@@ -304,6 +296,6 @@ fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
         record.kind = kind::NAME;
         record.change = change;
         record.key = producer_key(directory, pid);
-        kernel::fill_name(dentry.address(), record);
+        fill::fill_name(dentry.address(), record);
     });
 }

@@ -7,3 +7,4 @@ pub mod cpu;
 pub mod emit;
 pub mod settings;
 pub mod thresholds;
+pub mod word;

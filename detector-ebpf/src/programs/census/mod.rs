@@ -14,8 +14,11 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{CensusState, census_do, census_end};
 
-use crate::kernel::Address;
-use children::Identity;
+use crate::kernel::{
+    Address, dentry,
+    inode::{self, Identity},
+    task,
+};
 
 #[map]
 static CENSUS: Array<CensusState> = Array::with_max_entries(1, 0);
@@ -34,7 +37,7 @@ fn census(_ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn run(state: &mut CensusState) {
     let dentry = if state.what == census_do::FIND {
-        let Some(dentry) = children::behind_file(state.fd) else {
+        let Some(dentry) = task::open_dentry(state.fd) else {
             return;
         };
         state.dentry_addr = dentry.0;
@@ -42,23 +45,29 @@ fn run(state: &mut CensusState) {
     } else {
         Address(state.dentry_addr)
     };
-    let Some(Identity { ino, dev, sb }) = children::identity(dentry) else {
+    let Some(Identity { ino, dev, sb }) = dentry::inode(dentry).and_then(inode::identity) else {
         return;
     };
     if state.what == census_do::FIND {
         state.ino = ino;
         state.dev = dev;
-        children::copy_fstype(sb, &mut state.fstype);
+        inode::copy_fstype(sb, &mut state.fstype);
     } else if state.ino != ino || state.dev != dev {
         return;
     }
-    let (Some(count), Some(first)) = (children::references(dentry), children::first(dentry)) else {
+    let (Some(count), Some(first)) = (dentry::references(dentry), first(dentry)) else {
         return;
     };
-    state.references_count = count;
+    state.references_count = count.cast_unsigned();
     state.first_addr = first;
     state.end = census_end::MORE;
     if state.what == census_do::STEP {
         state.end = children::step(dentry, state);
     }
+}
+
+/// The first link in a directory's list; its head or 0 in an empty one.
+#[inline(always)]
+fn first(dentry: Address) -> Option<u64> {
+    dentry::children(dentry)?.read()
 }
