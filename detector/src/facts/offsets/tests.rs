@@ -44,21 +44,21 @@ fn every_field_has_a_name_and_a_place_of_its_own() {
     assert_eq!(missing(&facts_with(&[])).len(), FIELDS.len());
 }
 
+/// Fields in the recordings of the corpus. One that is read since then is in none of them.
+const RECORDED_COUNT: usize = 38;
+
 #[test]
-fn every_field_was_found_under_its_name_on_every_kernel_of_the_corpus() {
+fn every_name_that_a_recording_has_is_in_the_list() {
+    let known: BTreeSet<_> = FIELDS.iter().map(|field| field.name).collect();
     let corpus = facts_of_the_corpus();
     assert!(corpus.len() >= 9, "{}", corpus.len());
     for (kernel, facts) in corpus {
-        let missing = missing(&facts);
-        assert!(missing.is_empty(), "{kernel}: {missing:?}");
-        let known: BTreeSet<_> = FIELDS
-            .iter()
-            .map(|field| field.name)
-            .chain([PT_REGS_BYTES, NO_CHILD])
-            .collect();
-        for name in facts.offsets.keys() {
-            assert!(known.contains(name.as_str()), "{kernel}: {name}");
-        }
+        let others = [PT_REGS_BYTES, NO_CHILD];
+        let mut names = facts.offsets.keys().map(String::as_str);
+        let unknown = names.find(|name| !known.contains(name) && !others.contains(name));
+        assert_eq!(unknown, None, "{kernel}");
+        let found_count = FIELDS.len() - missing(&facts).len();
+        assert!(found_count >= RECORDED_COUNT, "{kernel}: {found_count}");
     }
 }
 
