@@ -22,7 +22,7 @@ macro_rules! room {
     };
 }
 
-/// Fills in what the directory's inode tells: number, device, file system type, locks, path.
+/// Fills in what the directory's inode leads to: number, device, file system type, locks, path.
 #[inline(always)]
 pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
     if let Some(ino) = inode::ino(inode) {
@@ -48,7 +48,7 @@ pub fn fill_directory(inode: Address, walk: &mut WalkRecord) {
     fill_path(dentry, room, PATH_COMPONENTS_MAX);
 }
 
-/// Fills in what a directory's dentry tells: its file system's type, its path.
+/// Fills in what a directory's dentry leads to: its file system's type, its path.
 #[inline(always)]
 pub fn fill_producer_directory(dentry: Address, record: &mut ProducerRecord) {
     if let Some(sb) = dentry::sb(dentry) {

@@ -35,7 +35,7 @@ pub fn dev<P: Pointer>(sb: P) -> P::Read<u32> {
     sb.read_field(offset!(super_block_s_dev))
 }
 
-/// What tells one directory from another.
+/// What distinguishes one directory from another.
 pub struct Identity<P> {
     pub ino: u64,
     pub dev: u32,

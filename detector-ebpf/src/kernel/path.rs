@@ -79,7 +79,7 @@ fn place(dentry: Address) -> Option<Place> {
 #[inline(always)]
 fn copy_component(place: &Place, path: &mut [u8; PATH_BYTES], at: usize) -> Option<usize> {
     // No file system's names are longer than NAME_MAX, and the caller has looked at `at`; the
-    // masks tell the verifier, which before 5.16 forgets the bounds of a spilled register.
+    // masks show it to the verifier, which before 5.16 forgets the bounds of a spilled register.
     let len = masked::<NAME_BYTES_MAX>((place.name_hash_len >> 32) as usize);
     let at = masked::<{ PATH_START_LIMIT - 1 }>(at);
     // SAFETY: `PATH_BYTES` has room for a whole component at every `at` below the limit.

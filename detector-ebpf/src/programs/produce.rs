@@ -101,7 +101,7 @@ pub fn produce_kill(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `dentry_kill(dentry)`, 7.x: it takes the locks itself and gives up if somebody has a reference.
+/// `dentry_kill(dentry)`, 7.x: it takes the locks itself and gives up if there is a reference.
 #[fentry]
 pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
@@ -207,11 +207,11 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
     // or none of the two does.
     let now = unsafe { count.read_volatile() };
     if now & now.wrapping_sub(1) == 0 {
-        tell_name(directory, pid, change, dentry);
+        report_name(directory, pid, change, dentry);
     }
 }
 
-/// The pair's counts in the map, which is told of if it is new, and given the slot if that is free.
+/// The pair's counts in the map, which leaves a record if it is new, and gets the slot if that is free.
 #[inline(always)]
 fn count_slowly(
     directory: Typed,
@@ -232,7 +232,7 @@ fn count_slowly(
             let none = unsafe { none.assume_init_ref() };
             // Of two threads that come at once one succeeds.
             if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
-                tell_producer(&key, pid_tgid as u32, directory);
+                report_producer(&key, pid_tgid as u32, directory);
             }
             PRODUCERS.get_ptr_mut(key)?
         }
@@ -243,7 +243,7 @@ fn count_slowly(
         if claims.read_volatile() == 0 {
             word::add(claims, 1);
             // Two that come at once read 2, or one of them 1, but never both: then it is the one's,
-            // or nobody's.
+            // or the slot stays free.
             if claims.read_volatile() == 1 {
                 (*slot).key = key;
                 (&raw mut (*slot).dentry_addr).write_volatile(directory.address().0);
@@ -267,7 +267,7 @@ fn leave_uncounted(change: u32) {
 }
 
 #[inline(always)]
-fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
+fn report_producer(key: &ProducerKey, tid: u32, directory: Typed) {
     let Some(empty) = EMPTY_PRODUCER.get(0) else {
         return;
     };
@@ -288,7 +288,7 @@ fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
 }
 
 #[inline(always)]
-fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
+fn report_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! Which dentries are made and removed, one by one, as `fslockup trace` asks for them?
 //!
 //! The same functions as in `produce.rs`, which says what each change is seen by; these programs are
-//! attached only while somebody reads along, so they look first and count afterwards. What the rate
+//! attached only while `fslockup trace` runs, so they look first and count afterwards. What the rate
 //! doesn't allow is counted and left out.
 
 use aya_ebpf::{
@@ -77,7 +77,7 @@ fn made(dentry: Address, inode: Address) {
         0 => change::MADE_NEGATIVE,
         _ => change::MADE_POSITIVE,
     };
-    tell(change, dentry, inode);
+    report(change, dentry, inode);
 }
 
 #[inline(always)]
@@ -90,7 +90,7 @@ fn filled(dentry: Address, inode: Address) {
     } else {
         change::MADE_POSITIVE
     };
-    tell(change, dentry, inode);
+    report(change, dentry, inode);
 }
 
 #[inline(always)]
@@ -101,15 +101,15 @@ fn emptied(dentry: Address) {
     let Some(inode) = dentry::inode(dentry) else {
         return;
     };
-    tell(change::EMPTIED, dentry, inode);
+    report(change::EMPTIED, dentry, inode);
 }
 
 #[inline(always)]
 fn removed(dentry: Address) {
     match dentry::inode(dentry) {
-        Some(inode) => tell(change::REMOVED_POSITIVE, dentry, inode),
+        Some(inode) => report(change::REMOVED_POSITIVE, dentry, inode),
         None if dentry::never_was_hashed(dentry) => {}
-        None => tell(change::REMOVED_NEGATIVE, dentry, Address(0)),
+        None => report(change::REMOVED_NEGATIVE, dentry, Address(0)),
     }
 }
 
@@ -123,7 +123,7 @@ fn try_removed(dentry: Address) {
 
 /// `inode` is the one that the dentry has, gets or loses.
 #[inline(always)]
-fn tell(change: u32, dentry: Address, inode: Address) {
+fn report(change: u32, dentry: Address, inode: Address) {
     let filter = settings::trace_filter();
     if filter.only_negative != 0 && !is_negative(change) {
         return;

@@ -101,7 +101,7 @@ fn begin(slot: u32, inode: Address) {
     walk.syscall_nr = task::syscall_nr();
     fill::fill_directory(inode, walk);
     // Last, so that reading all this is not counted as part of the walk, and so that user space
-    // can tell a record that is not filled in yet.
+    // can recognize a record that is not filled in yet.
     // SAFETY: a plain helper.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     walk.start_ns = now_ns;

@@ -6,7 +6,7 @@
 
 use super::word::Word;
 
-/// A walk shorter than this keeps nobody from running for long.
+/// A walk shorter than this keeps no task from running for long.
 const ARM_AFTER_NS: u64 = 1_000_000;
 /// After a walk, as long as tasks that waited for it may still come to run.
 const SETTLE_NS: u64 = 100_000_000;

@@ -3,8 +3,8 @@
 //! The ring buffer has a spinlock of its own. A probe that sees waits for spinlocks must not write a
 //! record about a wait for that very lock, which it holds at that moment: before 5.12 nothing keeps
 //! a program from running inside itself (ca06f55b9002), and after it only the same program is kept
-//! out. So each CPU counts who is writing on it, and `wait.rs` stays away while somebody is: more than
-//! one where a program is preempted or interrupted, and all of them leave before it goes on.
+//! out. So each CPU counts its writers, and `wait.rs` stays away until there is none: there are several where a program is
+//! preempted or interrupted, and all of them leave before it goes on.
 
 use core::mem::MaybeUninit;
 

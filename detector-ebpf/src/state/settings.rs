@@ -21,7 +21,7 @@ static TRACE_FILTER: TraceFilter = TraceFilter {
     rate: 0,
 };
 
-/// Which changes of dentries are told one by one.
+/// Which changes of dentries are reported one by one.
 #[inline(always)]
 pub fn trace_filter() -> TraceFilter {
     // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.

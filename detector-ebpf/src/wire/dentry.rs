@@ -2,7 +2,7 @@
 
 use super::{COMM_BYTES, NAME_ROOM, PATH_BYTES};
 
-/// One change of a cached dentry, told by itself: written only while `fslockup trace` runs.
+/// One change of a cached dentry, reported by itself: written only while `fslockup trace` runs.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct DentryRecord {

@@ -45,7 +45,7 @@ pub const fn producer_slot(pid: u32, ino: u64) -> usize {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct ProducerSlot {
-    /// Address of the directory's dentry, 0 while the slot is nobody's. Written last.
+    /// Address of the directory's dentry, 0 while the slot is free. Written last.
     pub dentry_addr: u64,
     /// Whose slot it is.
     pub key: ProducerKey,

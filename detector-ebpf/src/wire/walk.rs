@@ -2,7 +2,7 @@
 
 use super::{COMM_BYTES, FSTYPE_BYTES, PATH_BYTES};
 
-/// [`WalkRecord::syscall_nr`] where the system call could not be told.
+/// [`WalkRecord::syscall_nr`] where the system call could not be read.
 pub const SYSCALL_UNKNOWN: i64 = i64::MIN;
 
 /// Which function a walk was seen through: the two can be nested in one walk.
@@ -35,7 +35,7 @@ pub struct WalkRecord {
     pub tid: u32,
     /// Id of the task's cgroup in the version 2 hierarchy.
     pub cgroup_id: u64,
-    /// Number of the system call the task is in, [`SYSCALL_UNKNOWN`] if it can't be told.
+    /// Number of the system call the task is in, [`SYSCALL_UNKNOWN`] if it can't be read.
     pub syscall_nr: i64,
     /// Inode number of the directory.
     pub ino: u64,

@@ -21,8 +21,8 @@ struct Link {
 
 /// Passes some children, counts them, leaves the cursor at the last one. How it ended: [`census_end`].
 ///
-/// New children come to the head of the list, so what is behind a place stays as it is until somebody
-/// removes or renames a child. That is seen: each child must point back to the one that led to it, and
+/// New children come to the head of the list, so what is behind a place stays as it is until a child
+/// is removed or renamed. That is seen: each child must point back to the one that led to it, and
 /// have this directory as its parent.
 #[inline(always)]
 pub fn step(dentry: Address, state: &mut CensusState) -> u32 {
