@@ -1,6 +1,8 @@
-//! The only folder that reads kernel memory: a file for each struct of the kernel, one function for each field.
+//! The only folder that reads kernel memory. `dentry.rs`, `inode.rs` and `task.rs` have one function for each field;
+//! `pointer.rs` has the two ways to read one, `path.rs` and `fill.rs` what is put together from several.
 //!
-//! Every read is checked by the kernel: a bad address gives an error, never a fault.
+//! Every read is checked by the kernel: a bad address gives an error, never a fault. Fields that are read in one piece
+//! where they lie together ([`dentry::Head`], the names of a path) are named a second time there.
 
 pub mod dentry;
 pub mod fill;
