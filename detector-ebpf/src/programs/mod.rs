@@ -1,4 +1,5 @@
-//! One file a question; each program is a guard, a read, an effect. `census` is in an object of its own.
+//! One file a question; each program is a guard, a read, an effect. `stubs.rs` makes two programs over one body, and
+//! `census/` goes into an object of its own.
 
 mod call;
 mod produce;
