@@ -1,11 +1,4 @@
-//! How many children does a directory have in the cache?
-//!
-//! The program is attached to nothing: user space runs it with BPF_PROG_TEST_RUN, in its own context,
-//! one small stretch of the list at a time (`detector/src/census/steps.rs` puts them together). It takes no
-//! lock. Within a run nothing that it can reach is freed: the kernel calls it inside an RCU read
-//! section (`__bpf_prog_test_run_raw_tp`), and dentries that have a parent are freed behind one.
-//!
-//! An object of its own, so that it costs one program and one small map wherever it is needed.
+//! The object with the census, which is attached to nothing: it costs one program and one small map wherever it is needed.
 
 #![no_std]
 #![no_main]
@@ -15,77 +8,17 @@
     reason = "values are masked or bounded, and a checked conversion is one more branch to verify"
 )]
 
-mod children;
 #[expect(dead_code, reason = "the census needs a part of it")]
-mod kread;
-#[expect(
-    dead_code,
-    reason = "the others are for the programs that are attached"
-)]
-mod settings;
-
-use aya_ebpf::{
-    macros::{map, raw_tracepoint},
-    maps::Array,
-    programs::RawTracePointContext,
-};
-use fslockup_ebpf::{CensusState, census_do, census_end};
-
-use children::Identity;
-use kread::Address;
-
-#[map]
-static CENSUS: Array<CensusState> = Array::with_max_entries(1, 0);
-
-#[raw_tracepoint]
-fn census(_ctx: RawTracePointContext) -> i32 {
-    if let Some(state) = CENSUS.get_ptr_mut(0) {
-        // SAFETY: user space has one of these, and runs the program once at a time.
-        let state = unsafe { &mut *state };
-        state.end = census_end::GONE;
-        run(state);
-    }
-    0
+mod kernel;
+mod programs {
+    mod census;
+}
+mod state {
+    #[expect(
+        dead_code,
+        reason = "the others are for the programs that are attached"
+    )]
+    pub mod settings;
 }
 
-#[inline(always)]
-fn run(state: &mut CensusState) {
-    let dentry = if state.what == census_do::FIND {
-        let Some(dentry) = children::behind_file(state.fd) else {
-            return;
-        };
-        state.dentry_addr = dentry.0;
-        dentry
-    } else {
-        Address(state.dentry_addr)
-    };
-    let Some(Identity { ino, dev, sb }) = children::identity(dentry) else {
-        return;
-    };
-    if state.what == census_do::FIND {
-        state.ino = ino;
-        state.dev = dev;
-        children::copy_fstype(sb, &mut state.fstype);
-    } else if state.ino != ino || state.dev != dev {
-        return;
-    }
-    let (Some(count), Some(first)) = (children::references(dentry), children::first(dentry)) else {
-        return;
-    };
-    state.references_count = count;
-    state.first_addr = first;
-    state.end = census_end::MORE;
-    if state.what == census_do::STEP {
-        state.end = children::step(dentry, state);
-    }
-}
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+include!("object.rs");

@@ -310,7 +310,7 @@ pub(crate) unsafe trait Record: Copy {
     /// What no record goes without: less was never written.
     const LEAST_BYTES: usize;
 }
-// SAFETY: integers and byte arrays, see detector-ebpf/src/lib.rs.
+// SAFETY: integers and byte arrays, see detector-ebpf/src/wire.
 unsafe impl Record for WalkRecord {
     const LEAST_BYTES: usize = offset_of!(Self, path);
 }

@@ -8,7 +8,7 @@ use fslockup_ebpf::{
 };
 use nix::libc;
 
-/// Elements that the map has room for (`PRODUCERS` in detector-ebpf/src/produce.rs).
+/// Elements that the map has room for (`PRODUCERS` in detector-ebpf/src/programs/produce.rs).
 pub const PRODUCERS_MAX: usize = 16_384;
 
 const KEY_BYTES: usize = size_of::<ProducerKey>();

@@ -1,7 +1,7 @@
 //! How many cached children a directory has, counted without a lock.
 //!
 //! `steps` is the pure half: which stretch of the list comes next, and what becomes of it when the list
-//! changes meanwhile. The program is `detector-ebpf/src/census.rs`, run by `attach/census.rs`.
+//! changes meanwhile. The program is `detector-ebpf/src/programs/census/`, run by `attach/census.rs`.
 
 mod samples;
 pub mod steps;

@@ -1,7 +1,7 @@
 //! Which dentries are made and removed, one by one, as `fslockup trace` asks for them?
 //!
 //! The same functions as in `produce.rs`, which says what each change is seen by; these programs are
-//! attached only while somebody reads along, so they look first and count afterwards. What the rate
+//! attached only while `fslockup trace` runs, so they look first and count afterwards. What the rate
 //! doesn't allow is counted and left out.
 
 use aya_ebpf::{
@@ -9,16 +9,15 @@ use aya_ebpf::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
         bpf_ktime_get_ns, generated::bpf_get_current_comm,
     },
-    macros::{fentry, kprobe, map},
+    macros::map,
     maps::{Array, PerCpuArray},
-    programs::{FEntryContext, ProbeContext},
 };
 use fslockup_ebpf::{COMM_BYTES, DentryRecord, change, kind, trace_count};
 
+use super::stubs::at_entry;
 use crate::{
-    emit::emit_from,
-    kread::{self, Address},
-    settings,
+    kernel::{Address, dentry, fill, inode},
+    state::{emit::emit_from, settings, word},
 };
 
 /// Never written: what a record starts as.
@@ -39,25 +38,6 @@ struct Second {
 
 #[map]
 static SECOND: Array<Second> = Array::with_max_entries(1, 0);
-
-/// A program for the entry of a function and one for a breakpoint there, over one body.
-macro_rules! at_entry {
-    ($fentry:ident, $kprobe:ident, |$argument:ident| $body:expr) => {
-        #[fentry]
-        pub fn $fentry(ctx: FEntryContext) -> i32 {
-            let $argument = |index: usize| Address(ctx.arg(index));
-            $body;
-            0
-        }
-
-        #[kprobe]
-        pub fn $kprobe(ctx: ProbeContext) -> u32 {
-            let $argument = |index: usize| Address(ctx.arg(index).unwrap_or(0));
-            $body;
-            0
-        }
-    };
-}
 
 at_entry!(trace_splice_fentry, trace_splice_kprobe, |argument| made(
     argument(1),
@@ -97,7 +77,7 @@ fn made(dentry: Address, inode: Address) {
         0 => change::MADE_NEGATIVE,
         _ => change::MADE_POSITIVE,
     };
-    tell(change, dentry, inode);
+    report(change, dentry, inode);
 }
 
 #[inline(always)]
@@ -105,39 +85,45 @@ fn filled(dentry: Address, inode: Address) {
     if inode.0 == 0 {
         return;
     }
-    let change = if dentry.is_hashed() {
+    let change = if dentry::is_hashed(dentry) {
         change::FILLED
     } else {
         change::MADE_POSITIVE
     };
-    tell(change, dentry, inode);
+    report(change, dentry, inode);
 }
 
 #[inline(always)]
 fn emptied(dentry: Address) {
-    let Some(1) = dentry.references() else { return };
-    let Some(inode) = dentry.inode() else { return };
-    tell(change::EMPTIED, dentry, inode);
+    let Some(1) = dentry::references(dentry) else {
+        return;
+    };
+    let Some(inode) = dentry::inode(dentry) else {
+        return;
+    };
+    report(change::EMPTIED, dentry, inode);
 }
 
 #[inline(always)]
 fn removed(dentry: Address) {
-    match dentry.inode() {
-        Some(inode) => tell(change::REMOVED_POSITIVE, dentry, inode),
-        None if dentry.never_was_hashed() => {}
-        None => tell(change::REMOVED_NEGATIVE, dentry, Address(0)),
+    match dentry::inode(dentry) {
+        Some(inode) => report(change::REMOVED_POSITIVE, dentry, inode),
+        None if dentry::never_was_hashed(dentry) => {}
+        None => report(change::REMOVED_NEGATIVE, dentry, Address(0)),
     }
 }
 
 #[inline(always)]
 fn try_removed(dentry: Address) {
-    let Some(0) = dentry.references() else { return };
+    let Some(0) = dentry::references(dentry) else {
+        return;
+    };
     removed(dentry);
 }
 
 /// `inode` is the one that the dentry has, gets or loses.
 #[inline(always)]
-fn tell(change: u32, dentry: Address, inode: Address) {
+fn report(change: u32, dentry: Address, inode: Address) {
     let filter = settings::trace_filter();
     if filter.only_negative != 0 && !is_negative(change) {
         return;
@@ -149,12 +135,13 @@ fn tell(change: u32, dentry: Address, inode: Address) {
     if !is_any && (comm[0] != filter.comm[0] || comm[1] != filter.comm[1]) {
         return;
     }
-    let Some(directory) = dentry.directory() else {
+    let Some(directory) = dentry::directory(dentry) else {
         return;
     };
-    let Some((directory_ino, dev)) = directory.inode().and_then(Address::ino_and_dev) else {
+    let Some(found) = dentry::inode(directory).and_then(inode::identity) else {
         return;
     };
+    let (directory_ino, dev) = (found.ino, found.dev);
     let is_everywhere = filter.directory_ino == 0;
     if !is_everywhere && (directory_ino != filter.directory_ino || u64::from(dev) != filter.dev) {
         return;
@@ -178,7 +165,7 @@ fn tell(change: u32, dentry: Address, inode: Address) {
         record.tid = pid_tgid as u32;
         record.directory_ino = directory_ino;
         record.dev = dev;
-        if let Some((ino, _)) = inode.ino_and_dev() {
+        if let Some(ino) = inode::ino(inode) {
             record.ino = ino;
         }
         // SAFETY: plain helpers; the last one writes at most the bytes given.
@@ -187,7 +174,7 @@ fn tell(change: u32, dentry: Address, inode: Address) {
             record.cpu = bpf_get_smp_processor_id();
             bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
         }
-        kread::fill_dentry(dentry, is_everywhere.then_some(directory), record);
+        fill::fill_dentry(dentry, is_everywhere.then_some(directory), record);
     });
 }
 
@@ -217,7 +204,7 @@ fn is_allowed(now_ns: u64, rate: u64) -> bool {
             current.write_volatile(number);
             taken_count.write_volatile(0);
         }
-        add_one(taken_count);
+        word::add(taken_count, 1);
         taken_count.read_volatile() <= rate
     }
 }
@@ -226,18 +213,6 @@ fn is_allowed(now_ns: u64, rate: u64) -> bool {
 fn count(index: u32) {
     if let Some(count) = TRACE_COUNTS.get_ptr_mut(index) {
         // SAFETY: an element of the map.
-        unsafe { add_one(count) };
-    }
-}
-
-/// In one instruction: another CPU counts beside, and a program that is preempted on this one.
-///
-/// # Safety
-/// The pointer is to a value of a map.
-#[inline(always)]
-unsafe fn add_one(count: *mut u64) {
-    // SAFETY: one instruction on these eight bytes.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
+        unsafe { word::add(count, 1) };
     }
 }

@@ -11,10 +11,8 @@
 
 use fslockup_ebpf::{COMPARISONS, CpuState};
 
-use crate::{
-    arm::{self, Word},
-    kread::{self, Address},
-};
+use super::{arm, word::Word};
+use crate::kernel::{Address, task};
 
 /// CLOCK_MONOTONIC less the scheduler's clock, wrapping; 0: not compared yet.
 static OFFSET_NS: Word = Word::zero();
@@ -28,7 +26,7 @@ pub fn compare(state: *mut CpuState, prev: Address, next: Address, now_ns: u64) 
         leave(prev, state.arrivals, state.arrived_ns);
     }
     state.arrived_ns = 0;
-    if let Some(arrivals) = kread::arrivals(next) {
+    if let Some(arrivals) = task::arrivals(next) {
         state.arrivals = arrivals;
         state.arrived_task = next.0;
         state.arrived_ns = now_ns;
@@ -38,7 +36,7 @@ pub fn compare(state: *mut CpuState, prev: Address, next: Address, now_ns: u64) 
 /// Its arrival is known on this side's clock; the kernel has it on the other.
 #[inline(always)]
 fn leave(task: Address, arrivals_before: u64, arrived_ns: u64) {
-    let (Some(arrivals), Some(arrival_ns)) = (kread::arrivals(task), kread::last_arrival_ns(task))
+    let (Some(arrivals), Some(arrival_ns)) = (task::arrivals(task), task::last_arrival_ns(task))
     else {
         return;
     };
@@ -57,7 +55,7 @@ fn leave(task: Address, arrivals_before: u64, arrived_ns: u64) {
 /// When a task that gets its CPU now became runnable on it, CLOCK_MONOTONIC.
 #[inline(always)]
 pub fn queued_ns(task: Address) -> Option<u64> {
-    Some(kread::last_queued_ns(task)?.wrapping_add(offset_ns()?))
+    Some(task::last_queued_ns(task)?.wrapping_add(offset_ns()?))
 }
 
 /// When it was last given a CPU. A task that was preempted right before it slept has no account of
@@ -65,7 +63,7 @@ pub fn queued_ns(task: Address) -> Option<u64> {
 /// it would have one: so it was runnable here since some moment after this.
 #[inline(always)]
 pub fn last_ran_ns(task: Address) -> Option<u64> {
-    Some(kread::last_arrival_ns(task)?.wrapping_add(offset_ns()?))
+    Some(task::last_arrival_ns(task)?.wrapping_add(offset_ns()?))
 }
 
 #[inline(always)]

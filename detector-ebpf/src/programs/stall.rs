@@ -13,11 +13,10 @@ use fslockup_ebpf::{
     CpuState, SECTIONS_KEPT, Section, StallRecord, WAS_RUNNABLE_BEFORE, count, kind, section,
 };
 
+use super::walk;
 use crate::{
-    arm, clock, counters, cpu,
-    emit::emit,
-    kread::{self, Address},
-    thresholds, walk,
+    kernel::{Address, task},
+    state::{arm, clock, counters, cpu, emit::emit, thresholds},
 };
 
 #[btf_tracepoint(function = "sched_switch")]
@@ -35,7 +34,7 @@ fn on_switch(prev: Address, next: Address) {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     clock::compare(state, prev, next, now_ns);
     leave_walk(state, prev, now_ns);
-    let Some(next_tid) = kread::task_tid(next) else {
+    let Some(next_tid) = task::tid(next) else {
         return;
     };
     if arm::is_running() && walk::is_inside(next_tid) {
@@ -70,7 +69,7 @@ fn leave_walk(state: *mut CpuState, prev: Address, end_ns: u64) {
     }
     // SAFETY: as above.
     unsafe { (*state).walk.start_ns = 0 };
-    if kread::task_tid(prev) == Some(open.tid) {
+    if task::tid(prev) == Some(open.tid) {
         cpu::remember(state, Section { end_ns, ..open });
     }
 }
@@ -144,6 +143,6 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
         } else {
             0
         };
-        kread::fill_task(task, &mut record.pid, &mut record.comm);
+        task::fill_task(task, &mut record.pid, &mut record.comm);
     });
 }

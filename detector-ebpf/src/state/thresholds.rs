@@ -5,7 +5,7 @@
 
 use fslockup_ebpf::{THRESHOLDS_COUNT, threshold};
 
-use crate::arm::Word;
+use super::word::Word;
 
 /// A section of its own, because user space writes a section as a whole.
 #[unsafe(link_section = ".data.thresholds")]

@@ -10,7 +10,8 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{ReleaseRecord, kind};
 
-use crate::{arm, emit::emit, walk};
+use super::walk;
+use crate::state::{arm, emit::emit};
 
 #[btf_tracepoint(function = "contended_release")]
 pub fn release_tp(ctx: BtfTracePointContext) -> i32 {

@@ -3,8 +3,8 @@
 //! The ring buffer has a spinlock of its own. A probe that sees waits for spinlocks must not write a
 //! record about a wait for that very lock, which it holds at that moment: before 5.12 nothing keeps
 //! a program from running inside itself (ca06f55b9002), and after it only the same program is kept
-//! out. So each CPU counts who is writing on it, and `wait.rs` stays away while somebody is: more than
-//! one where a program is preempted or interrupted, and all of them leave before it goes on.
+//! out. So each CPU counts its writers, and `wait.rs` stays away until there is none: there are several where a program is
+//! preempted or interrupted, and all of them leave before it goes on.
 
 use core::mem::MaybeUninit;
 
@@ -12,7 +12,8 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::{macros::map, maps::RingBuf};
 use fslockup_ebpf::{CpuState, count};
 
-use crate::{counters, cpu, kread};
+use super::{counters, cpu};
+use crate::kernel;
 
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
@@ -57,7 +58,7 @@ pub fn emit_from<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
     write(|| match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             let record = MaybeUninit::as_mut_ptr(&mut entry);
-            if kread::copy(empty, record) {
+            if kernel::copy(empty, record) {
                 // SAFETY: room for one record, which is filled in by now.
                 fill(unsafe { &mut *record });
                 entry.submit(0);

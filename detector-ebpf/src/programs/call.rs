@@ -9,13 +9,16 @@ use aya_ebpf::{
         bpf_ktime_get_ns,
         generated::{bpf_get_current_comm, bpf_probe_read_user_str},
     },
-    macros::{fentry, fexit, kprobe, kretprobe, map},
+    macros::map,
     maps::HashMap,
-    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use fslockup_ebpf::{ARGUMENT_BYTES, COMM_BYTES, SyscallRecord, call, count, kind};
 
-use crate::{counters, emit::emit, kread, thresholds};
+use super::stubs::{at_entry, at_exit};
+use crate::{
+    kernel::task,
+    state::{counters, emit::emit, thresholds},
+};
 
 /// A system call that has not returned.
 #[derive(Clone, Copy)]
@@ -31,85 +34,40 @@ struct Call {
 #[map]
 static CALLS: HashMap<u32, Call> = HashMap::with_max_entries(1024, 0);
 
-#[fentry(function = "__x64_sys_inotify_add_watch")]
-pub fn call_inotify_fentry(_ctx: FEntryContext) -> i32 {
-    begin_inotify();
-    0
-}
-
-#[fexit(function = "__x64_sys_inotify_add_watch")]
-pub fn call_inotify_fexit(_ctx: FExitContext) -> i32 {
-    end();
-    0
-}
-
-#[kprobe]
-pub fn call_inotify_kprobe(_ctx: ProbeContext) -> u32 {
-    begin_inotify();
-    0
-}
-
-#[kretprobe]
-pub fn call_inotify_kretprobe(_ctx: RetProbeContext) -> u32 {
-    end();
-    0
-}
-
-#[fentry(function = "do_fanotify_mark")]
-pub fn call_fanotify_fentry(ctx: FEntryContext) -> i32 {
-    begin(call::FANOTIFY_MARK, ctx.arg(2), ctx.arg(4));
-    0
-}
-
-#[fexit(function = "do_fanotify_mark")]
-pub fn call_fanotify_fexit(_ctx: FExitContext) -> i32 {
-    end();
-    0
-}
-
-#[kprobe]
-pub fn call_fanotify_kprobe(ctx: ProbeContext) -> u32 {
-    begin(
-        call::FANOTIFY_MARK,
-        ctx.arg(2).unwrap_or(0),
-        ctx.arg(4).unwrap_or(0),
-    );
-    0
-}
-
-#[kretprobe]
-pub fn call_fanotify_kretprobe(_ctx: RetProbeContext) -> u32 {
-    end();
-    0
-}
-
-#[fentry(function = "fcntl_dirnotify")]
-pub fn call_fcntl_fentry(ctx: FEntryContext) -> i32 {
-    begin_fcntl(ctx.arg(2));
-    0
-}
-
-#[fexit(function = "fcntl_dirnotify")]
-pub fn call_fcntl_fexit(_ctx: FExitContext) -> i32 {
-    end();
-    0
-}
-
-#[kprobe]
-pub fn call_fcntl_kprobe(ctx: ProbeContext) -> u32 {
-    begin_fcntl(ctx.arg(2).unwrap_or(0));
-    0
-}
-
-#[kretprobe]
-pub fn call_fcntl_kretprobe(_ctx: RetProbeContext) -> u32 {
-    end();
-    0
-}
+at_entry!(
+    "__x64_sys_inotify_add_watch": call_inotify_fentry,
+    call_inotify_kprobe,
+    |_argument| begin_inotify()
+);
+at_exit!(
+    "__x64_sys_inotify_add_watch": call_inotify_fexit,
+    call_inotify_kretprobe,
+    end()
+);
+at_entry!(
+    "do_fanotify_mark": call_fanotify_fentry,
+    call_fanotify_kprobe,
+    |argument| begin(call::FANOTIFY_MARK, argument(2).0, argument(4).0)
+);
+at_exit!(
+    "do_fanotify_mark": call_fanotify_fexit,
+    call_fanotify_kretprobe,
+    end()
+);
+at_entry!(
+    "fcntl_dirnotify": call_fcntl_fentry,
+    call_fcntl_kprobe,
+    |argument| begin_fcntl(argument(2).0)
+);
+at_exit!(
+    "fcntl_dirnotify": call_fcntl_fexit,
+    call_fcntl_kretprobe,
+    end()
+);
 
 #[inline(always)]
 fn begin_inotify() {
-    let (path, mask) = kread::second_and_third_argument();
+    let (path, mask) = task::second_and_third_argument();
     begin(call::INOTIFY_ADD_WATCH, mask & 0xffff_ffff, path);
 }
 

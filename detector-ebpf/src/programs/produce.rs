@@ -22,9 +22,8 @@ use fslockup_ebpf::{
 };
 
 use crate::{
-    emit::emit_if_room,
-    kread::{self, Typed},
-    settings,
+    kernel::{Typed, dentry, fill, inode},
+    state::{emit::emit_if_room, settings, word},
 };
 
 /// What each process did in each directory. 16,384 elements of 64 bytes take 2 MiB in the kernel, all of
@@ -89,7 +88,7 @@ pub fn produce_persist(ctx: FEntryContext) -> i32 {
 #[fentry]
 pub fn produce_delete(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kread::references(dentry) == 1 {
+    if dentry::references(dentry) == 1 {
         count(dentry, || change::EMPTIED);
     }
     0
@@ -102,11 +101,11 @@ pub fn produce_kill(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `dentry_kill(dentry)`, 7.x: it takes the locks itself and gives up if somebody has a reference.
+/// `dentry_kill(dentry)`, 7.x: it takes the locks itself and gives up if there is a reference.
 #[fentry]
 pub fn produce_try_kill(ctx: FEntryContext) -> i32 {
     let dentry = Typed::argument(&ctx, 0);
-    if kread::references(dentry) == 0 {
+    if dentry::references(dentry) == 0 {
         removed(dentry);
     }
     0
@@ -134,7 +133,7 @@ fn filled(dentry: Typed, inode: Typed) {
         return;
     }
     count(dentry, || {
-        if kread::is_hashed(dentry) {
+        if dentry::is_hashed(dentry) {
             change::FILLED
         } else {
             change::MADE_POSITIVE
@@ -146,11 +145,11 @@ fn filled(dentry: Typed, inode: Typed) {
 /// say so of names that don't exist.
 #[inline(always)]
 fn removed(dentry: Typed) {
-    if !kread::is_positive(dentry) && kread::never_was_hashed(dentry) {
+    if !dentry::is_positive(dentry) && dentry::never_was_hashed(dentry) {
         return;
     }
     count(dentry, || {
-        if kread::is_positive(dentry) {
+        if dentry::is_positive(dentry) {
             change::REMOVED_POSITIVE
         } else {
             change::REMOVED_NEGATIVE
@@ -165,8 +164,8 @@ fn removed(dentry: Typed) {
 /// takes nearly all of its time.
 #[inline(always)]
 fn count(dentry: Typed, change: impl Fn() -> u32) {
-    let directory = kread::parent(dentry);
-    if i64::from(kread::references(directory)) < settings::producer_children_min().cast_signed() {
+    let directory = dentry::parent(dentry);
+    if i64::from(dentry::references(directory)) < settings::producer_children_min().cast_signed() {
         return;
     }
     // A root is its own parent.
@@ -175,7 +174,7 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
     }
     let pid_tgid = bpf_get_current_pid_tgid();
     let pid = (pid_tgid >> 32) as u32;
-    let ino = kread::ino(directory);
+    let ino = inode::ino_of(directory);
     let Some(slot) = SLOTS.get_ptr_mut(producer_slot(pid, ino) as u32) else {
         return;
     };
@@ -202,25 +201,17 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
             .cast::<u64>()
             .add(change as usize)
     };
-    add_one(count);
+    // SAFETY: as above.
+    unsafe { word::add(count, 1) };
     // SAFETY: a plain load. Another thread may have added one meanwhile: then it, too, gives a name,
     // or none of the two does.
     let now = unsafe { count.read_volatile() };
     if now & now.wrapping_sub(1) == 0 {
-        tell_name(directory, pid, change, dentry);
+        report_name(directory, pid, change, dentry);
     }
 }
 
-/// Adds one where threads, or processes on other CPUs, may do the same.
-#[inline(always)]
-fn add_one(count: *mut u64) {
-    // SAFETY: one instruction on these eight bytes.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64, options(nostack));
-    }
-}
-
-/// The pair's counts in the map, which is told of if it is new, and given the slot if that is free.
+/// The pair's counts in the map, which leaves a record if it is new, and gets the slot if that is free.
 #[inline(always)]
 fn count_slowly(
     directory: Typed,
@@ -241,7 +232,7 @@ fn count_slowly(
             let none = unsafe { none.assume_init_ref() };
             // Of two threads that come at once one succeeds.
             if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
-                tell_producer(&key, pid_tgid as u32, directory);
+                report_producer(&key, pid_tgid as u32, directory);
             }
             PRODUCERS.get_ptr_mut(key)?
         }
@@ -250,9 +241,9 @@ fn count_slowly(
     unsafe {
         let claims = &raw mut (*slot).claims_count;
         if claims.read_volatile() == 0 {
-            add_one(claims);
+            word::add(claims, 1);
             // Two that come at once read 2, or one of them 1, but never both: then it is the one's,
-            // or nobody's.
+            // or the slot stays free.
             if claims.read_volatile() == 1 {
                 (*slot).key = key;
                 (&raw mut (*slot).dentry_addr).write_volatile(directory.address().0);
@@ -264,7 +255,7 @@ fn count_slowly(
 
 #[inline(always)]
 fn producer_key(directory: Typed, pid: u32) -> ProducerKey {
-    let (ino, dev) = kread::identity(directory);
+    let (ino, dev) = inode::identity_of(directory);
     ProducerKey { ino, dev, pid }
 }
 
@@ -276,7 +267,7 @@ fn leave_uncounted(change: u32) {
 }
 
 #[inline(always)]
-fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
+fn report_producer(key: &ProducerKey, tid: u32, directory: Typed) {
     let Some(empty) = EMPTY_PRODUCER.get(0) else {
         return;
     };
@@ -291,13 +282,13 @@ fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
             record.cgroup_id = bpf_get_current_cgroup_id();
             bpf_get_current_comm(record.comm.as_mut_ptr().cast(), COMM_BYTES as u32);
         }
-        kread::fill_producer_directory(directory.address(), record);
-        kread::fill_exe(record);
+        fill::fill_producer_directory(directory.address(), record);
+        fill::fill_exe(record);
     });
 }
 
 #[inline(always)]
-fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
+fn report_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };
@@ -305,6 +296,6 @@ fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
         record.kind = kind::NAME;
         record.change = change;
         record.key = producer_key(directory, pid);
-        kread::fill_name(dentry.address(), record);
+        fill::fill_name(dentry.address(), record);
     });
 }

@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{COMM_BYTES, Section, WaitRecord, Waiting, count, kind, section, wait_how};
 
-use crate::{counters, cpu, emit::emit, settings, thresholds};
+use crate::state::{counters, cpu, emit::emit, settings, thresholds};
 
 /// Waiters that sleep (PREEMPT_RT), by thread.
 #[map]

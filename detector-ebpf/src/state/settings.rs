@@ -21,7 +21,7 @@ static TRACE_FILTER: TraceFilter = TraceFilter {
     rate: 0,
 };
 
-/// Which changes of dentries are told one by one.
+/// Which changes of dentries are reported one by one.
 #[inline(always)]
 pub fn trace_filter() -> TraceFilter {
     // SAFETY: a plain load; volatile, or the compiler would use the value it sees here.
@@ -43,7 +43,7 @@ pub fn has_sleeping_spinlocks() -> bool {
 /// Reads one field of [`Offsets`].
 macro_rules! offset {
     ($field:ident) => {
-        $crate::settings::read_offset(core::mem::offset_of!(fslockup_ebpf::Offsets, $field))
+        $crate::state::settings::read_offset(core::mem::offset_of!(fslockup_ebpf::Offsets, $field))
     };
 }
 pub(crate) use offset;

@@ -4,9 +4,9 @@
 //! program returns after a look at three words, and a walk must have lasted for a while before it
 //! does more: hosts put thousands of watches on small directories.
 
-use core::cell::UnsafeCell;
+use super::word::Word;
 
-/// A walk shorter than this keeps nobody from running for long.
+/// A walk shorter than this keeps no task from running for long.
 const ARM_AFTER_NS: u64 = 1_000_000;
 /// After a walk, as long as tasks that waited for it may still come to run.
 const SETTLE_NS: u64 = 100_000_000;
@@ -79,40 +79,4 @@ pub fn is_armed(now_ns: u64) -> bool {
     }
     let era_ns = now_ns.saturating_sub(ERA_NS.load());
     (ARM_AFTER_NS..ARM_FOR_NS).contains(&era_ns)
-}
-
-/// A word that all CPUs share. The compiler has no atomic operations for this target; an aligned load
-/// or store of 64 bits is one instruction, which the machine doesn't tear.
-pub struct Word(UnsafeCell<u64>);
-
-// SAFETY: every access is one instruction.
-unsafe impl Sync for Word {}
-
-impl Word {
-    /// What all of them start as.
-    pub const fn zero() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    #[inline(always)]
-    pub fn load(&self) -> u64 {
-        // SAFETY: valid and aligned.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    #[inline(always)]
-    pub fn store(&self, value: u64) {
-        // SAFETY: valid and aligned.
-        unsafe { self.0.get().write_volatile(value) };
-    }
-
-    /// Without a result, which every kernel's verifier knows; with one it came in 5.12
-    /// (5ffa25502b5a).
-    #[inline(always)]
-    fn add(&self, number: u64) {
-        // SAFETY: one instruction on these eight bytes.
-        unsafe {
-            core::arch::asm!("lock *(u64 *)({to} + 0) += {number}", to = in(reg) self.0.get(), number = in(reg) number, options(nostack))
-        };
-    }
 }

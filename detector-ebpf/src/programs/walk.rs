@@ -8,17 +8,19 @@ use aya_ebpf::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
         bpf_ktime_get_ns, generated::bpf_get_current_comm,
     },
-    macros::{fentry, fexit, kprobe, kretprobe, map},
+    macros::{kprobe, kretprobe, map},
     maps::{Array, HashMap},
-    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+    programs::{ProbeContext, RetProbeContext},
 };
 use fslockup_ebpf::{Section, WalkRecord, count, kind, slot};
 
+use super::{
+    stall,
+    stubs::{at_entry, at_exit},
+};
 use crate::{
-    arm, counters, cpu,
-    emit::emit_copy,
-    kread::{self, Address},
-    stall, thresholds,
+    kernel::{Address, fill, task},
+    state::{arm, counters, cpu, emit::emit_copy, thresholds},
 };
 
 /// Walks that run now. A host has at most as many as it has tasks inside watch system calls.
@@ -29,33 +31,20 @@ static WALKS: HashMap<u64, WalkRecord> = HashMap::with_max_entries(1024, 0);
 #[map]
 static EMPTY_WALK: Array<WalkRecord> = Array::with_max_entries(1, 0);
 
-#[fentry(function = "fsnotify_set_children_dentry_flags")]
-pub fn walk_fentry(ctx: FEntryContext) -> i32 {
-    begin(slot::WHOLE, Address(ctx.arg(0)));
-    0
-}
-
-#[fexit(function = "fsnotify_set_children_dentry_flags")]
-pub fn walk_fexit(_ctx: FExitContext) -> i32 {
-    end(slot::WHOLE);
-    0
-}
-
-#[kprobe]
-pub fn walk_kprobe(ctx: ProbeContext) -> u32 {
-    begin_at_kprobe(slot::WHOLE, &ctx);
-    0
-}
-
-#[kretprobe]
-pub fn walk_kretprobe(_ctx: RetProbeContext) -> u32 {
-    end(slot::WHOLE);
-    0
-}
+at_entry!(
+    "fsnotify_set_children_dentry_flags": walk_fentry,
+    walk_kprobe,
+    |argument| begin(slot::WHOLE, argument(0))
+);
+at_exit!(
+    "fsnotify_set_children_dentry_flags": walk_fexit,
+    walk_kretprobe,
+    end(slot::WHOLE)
+);
 
 #[kprobe]
 pub fn walk_part_kprobe(ctx: ProbeContext) -> u32 {
-    begin_at_kprobe(slot::PART, &ctx);
+    begin(slot::PART, Address(ctx.arg(0).unwrap_or(0)));
     0
 }
 
@@ -63,11 +52,6 @@ pub fn walk_part_kprobe(ctx: ProbeContext) -> u32 {
 pub fn walk_part_kretprobe(_ctx: RetProbeContext) -> u32 {
     end(slot::PART);
     0
-}
-
-#[inline(always)]
-fn begin_at_kprobe(slot: u32, ctx: &ProbeContext) {
-    begin(slot, Address(ctx.arg(0).unwrap_or(0)));
 }
 
 #[inline(always)]
@@ -114,10 +98,10 @@ fn begin(slot: u32, inode: Address) {
     }
     // SAFETY: a plain helper that writes at most this many bytes, the last one 0.
     unsafe { bpf_get_current_comm(walk.comm.as_mut_ptr().cast(), walk.comm.len() as u32) };
-    walk.syscall_nr = kread::syscall_nr();
-    kread::fill_directory(inode, walk);
+    walk.syscall_nr = task::syscall_nr();
+    fill::fill_directory(inode, walk);
     // Last, so that reading all this is not counted as part of the walk, and so that user space
-    // can tell a record that is not filled in yet.
+    // can recognize a record that is not filled in yet.
     // SAFETY: a plain helper.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     walk.start_ns = now_ns;
