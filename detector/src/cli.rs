@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use fslockup_ebpf::COMM_BYTES;
 
 use crate::{
-    config::Config, escape::until_nul, output::Format, pipeline::Limits, plan::Via, top::SortKey,
+    config::Config, escape::until_nul, model::Limits, output::Format, plan::Via, top::SortKey,
 };
 
 /// A directory with fewer cached children can't freeze anything; there are very many of these.

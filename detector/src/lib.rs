@@ -5,7 +5,6 @@
 
 #[cfg(feature = "probes")]
 pub mod attach;
-pub mod budget;
 pub mod census;
 pub mod cli;
 #[cfg(feature = "probes")]
@@ -27,6 +26,7 @@ pub mod logging;
 pub mod marks;
 #[cfg(feature = "probes")]
 pub mod metrics;
+pub mod model;
 mod mounts;
 pub mod output;
 pub mod pipeline;
@@ -35,7 +35,6 @@ pub mod predict;
 pub mod probes;
 pub mod producers;
 pub mod recording;
-pub mod report;
 #[cfg(test)]
 mod testing;
 pub mod top;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     frame::{self, FrameError},
-    pipeline::{Input, Session},
+    model::{Input, Session},
 };
 
 /// What this version writes, and the newest it reads. It is for what an older `fslockup` would misread: a frame of a new
@@ -264,12 +264,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        budget::{BudgetEvent, Change, Group},
         event::tests::{bytes, record},
         facts::tests::facts_with,
-        pipeline::{Children, Counts, Symbol, ThresholdsChange, WaitingNow},
+        model::{
+            AttachReport, Children, Counts, Symbol, ThresholdsChange, WaitingNow,
+            budget::{BudgetEvent, Change, Group},
+        },
         producers::Identity,
-        report::AttachReport,
     };
 
     fn session() -> Session {

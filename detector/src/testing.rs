@@ -8,10 +8,10 @@ use fslockup_ebpf::{
 use crate::{
     event::tests::{bytes, padded, record},
     facts::{Answer, tests::facts_with},
-    pipeline::{Counts, Finding, Input, Pipeline, Session, Symbol},
+    model::{AttachReport, AttachedProbe, Counts, Finding, Input, Session, Symbol},
+    pipeline::Pipeline,
     plan::{Target, Via},
     probes::{WALKER_FIXED, WALKER_UNFIXED},
-    report::{AttachReport, AttachedProbe},
 };
 
 /// A millisecond.
@@ -82,7 +82,7 @@ pub fn sleeping_session() -> Session {
 }
 
 /// A walk of 100 ms that one task waited for, and nothing else.
-pub fn incident() -> crate::incident::Incident {
+pub fn incident() -> crate::model::Incident {
     let walked = directory(0);
     let mut pipeline = Pipeline::new(session());
     let inputs = [

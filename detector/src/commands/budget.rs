@@ -4,8 +4,9 @@ use std::io;
 
 use super::maps::Maps;
 use crate::{
-    budget::{Budget, BudgetEvent, Change, Group, Sample},
     clock,
+    model::budget::{BudgetEvent, Change, Group},
+    pipeline::budget::{Budget, Sample},
 };
 
 /// The budget, as long as the kernel tells what the programs take.

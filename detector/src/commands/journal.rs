@@ -12,8 +12,8 @@ use std::{
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::{
+    model::{Finding, Session},
     output::{self, Format, Printer},
-    pipeline::{Finding, Session},
 };
 
 const SOCKET: &str = "/run/systemd/journal/socket";

@@ -7,10 +7,8 @@ use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 use super::proc::Proc;
 use crate::{
     attach::{Attached, ProducerMaps, Thresholds},
-    budget::Group,
     clock,
-    metrics::Runs,
-    pipeline::{Counts, Input, WaitingNow},
+    model::{Counts, Input, Runs, WaitingNow, budget::Group},
     probes::STALL,
 };
 

@@ -22,9 +22,9 @@ use crate::{
     clock,
     facts::DentryState,
     http,
-    metrics::{CHILDREN_MIN, Metrics, Readings, Sampled, measured},
+    metrics::{CHILDREN_MIN, Metrics, Readings, measured},
+    model::{Finding, Sampled, Session, WalkFinding},
     mounts::Mounts,
-    pipeline::{Finding, Session, WalkFinding},
     predict::{Measured, Rates},
 };
 

@@ -20,8 +20,8 @@ use crate::{
     census, clock,
     event::{Event, ProducerSeen, Walk},
     facts::Facts,
+    model::{Children, Wanted},
     mounts::Mounts,
-    pipeline::{Children, Wanted},
     producers::{
         Directory, Identity,
         table::{Limits, Seen, Table},

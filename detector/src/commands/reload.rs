@@ -12,8 +12,8 @@ use crate::{
     cli::{Command, RunArgs},
     clock,
     config::{self, Config, Failure},
+    model::ThresholdsChange,
     output::thresholds_text,
-    pipeline::ThresholdsChange,
 };
 
 /// What the programs are told.

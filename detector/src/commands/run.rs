@@ -32,7 +32,7 @@ use crate::{
     clock,
     facts::Kernel,
     http,
-    pipeline::Session,
+    model::Session,
 };
 use event_loop::Loop;
 

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     event::{self, Event},
     facts::Symbols,
-    pipeline::Symbol,
+    model::Symbol,
 };
 
 /// A kernel has far fewer places that wait for spinlocks; past this, names are reported again.

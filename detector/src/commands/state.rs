@@ -12,8 +12,8 @@ use crate::{
         line::{RunBody, RunState},
         rotation::Limits,
     },
+    model::Session,
     output::json,
-    pipeline::Session,
 };
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

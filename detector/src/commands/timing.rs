@@ -11,9 +11,9 @@ use nix::sys::{
 use super::{maps::Maps, privileges};
 use crate::{
     attach::runs::time_programs,
-    budget::{Group, Sample},
     clock,
-    metrics::{Runs, Sampled},
+    model::{Runs, Sampled, budget::Group},
+    pipeline::budget::Sample,
 };
 
 /// How long the programs are measured in each period: it costs every program of the host two looks at the

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::story::{ROUNDS, Told, each_story, story};
 use crate::{
     event::{Stall, Wait, Walk},
-    incident::{HoldEnd, Incident, Span},
-    pipeline::{Finding, Input, Pipeline, RecordCounts},
+    model::{Finding, HoldEnd, Incident, Input, RecordCounts, Span},
+    pipeline::Pipeline,
     recording::{Reader, Writer},
     testing::MS,
 };

@@ -5,8 +5,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 use crate::{
     event::{self, Event, Release, Stall, Syscall, Wait, Walk, tests::bytes},
-    incident::Incident,
-    pipeline::{Counts, Finding, Input, Pipeline, Session, WaitingNow},
+    model::{Counts, Finding, Incident, Input, Session, WaitingNow},
+    pipeline::Pipeline,
     testing::{self, MS, OTHER_LOCK, S, directory, mounts, session, symbols},
 };
 

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     clock,
+    model::{Finding, Session},
     output::json,
-    pipeline::{Finding, Session},
 };
 
 /// Room for lines that the disk has not taken yet. The largest incident has some 100 KiB, most have two.

@@ -3,7 +3,6 @@
 
 mod directories;
 mod encode;
-mod programs;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -19,17 +18,17 @@ use prometheus_client::{
 };
 
 pub use directories::{CHILDREN_MIN, DIRECTORIES_MAX, DirectoryReading, choose};
-pub use programs::{Runs, Sampled, parse_runs};
 pub use text::TextFormat;
 
 use crate::{
-    budget::{Change, Group},
     danger::Danger,
     facts::DentryState,
-    incident::{Incident, Lock, Severity},
-    pipeline::{Counts, Finding, Session, SuppressedCounts},
+    model::{
+        AttachReport, Counts, Finding, Incident, Lock, Sampled, Session, Severity,
+        SuppressedCounts,
+        budget::{Change, Group},
+    },
     predict::Measured,
-    report::AttachReport,
 };
 
 /// Walks and holds: from the walk threshold on, to the longest that hosts were seen with and beyond.

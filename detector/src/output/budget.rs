@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::{duration, json::time};
 use crate::{
-    budget::{BudgetEvent, Change},
     escape::escape,
-    pipeline::BudgetFinding,
+    model::{
+        BudgetFinding,
+        budget::{BudgetEvent, Change},
+    },
 };
 
 /// Body of `budget`. Shares are in millionths of one CPU.

@@ -8,9 +8,9 @@ use super::{Dangers, Format, json};
 use crate::{
     escape::escape,
     facts::{Answer, DentryState, Facts, Sysctl},
+    model::AttachReport,
     plan::{Exposure, Plan, Setting, exposure, settings},
     probes::PROBES,
-    report::AttachReport,
 };
 
 /// How much of the work can be done here.

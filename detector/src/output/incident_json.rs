@@ -10,10 +10,8 @@ use super::{
 use crate::{
     escape::escape,
     event::Behind,
-    incident::{
-        self, HoldEnd, Incident, Lock, Severity, Stalled, Waiter, argument_degraded, mask_names,
-    },
-    pipeline::{Session, SyscallFinding},
+    incident::{argument_degraded, mask_names},
+    model::{self, HoldEnd, Incident, Lock, Session, Severity, Stalled, SyscallFinding, Waiter},
 };
 
 /// Most entries of one list in an incident; the figures in `impact` cover all.
@@ -36,7 +34,7 @@ pub struct IncidentBody {
     pub(crate) waiters_omitted_count: usize,
     pub(crate) stalls: Vec<StallBody>,
     pub(crate) stalls_omitted_count: usize,
-    pub(crate) impact: incident::Impact,
+    pub(crate) impact: model::Impact,
     pub(crate) origin: Vec<ProducerBody>,
     /// Only where there are any.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -211,7 +209,7 @@ pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
     }
 }
 
-fn hold(hold: &incident::Hold) -> Hold {
+fn hold(hold: &model::Hold) -> Hold {
     Hold {
         lock: hold.lock,
         lock_addr: address(hold.lock_addr),

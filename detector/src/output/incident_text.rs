@@ -14,7 +14,7 @@ use super::{
     layout::{WIDTH, columns, shorten, styled, wrap},
     origin,
 };
-use crate::incident::{HoldEnd, Lock, Severity};
+use crate::model::{HoldEnd, Lock, Severity};
 
 /// Entries shown of each list.
 const SHOWN_MAX: usize = 3;

@@ -4,8 +4,7 @@ use std::io::Write as _;
 
 use crate::{
     escape::escape,
-    incident::{Incident, Severity},
-    pipeline::{Finding, WalkFinding},
+    model::{Finding, Incident, Severity, WalkFinding},
 };
 
 /// What all incidents are found by (`journalctl MESSAGE_ID=…`, see `MESSAGE_ID` in

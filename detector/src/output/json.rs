@@ -16,10 +16,8 @@ use super::{
 use crate::{
     escape::escape,
     facts::Facts,
-    incident::Lock,
-    pipeline::{self, Finding, Session, Summary, WalkFinding},
+    model::{self, AttachReport, Finding, Lock, Session, Summary, WalkFinding},
     plan::{Exposure, exposure},
-    report::AttachReport,
 };
 
 /// Named in every line.
@@ -337,8 +335,8 @@ fn summary(found: &Summary) -> SummaryBody {
     }
 }
 
-impl From<pipeline::Fates> for Fates {
-    fn from(fates: pipeline::Fates) -> Self {
+impl From<model::Fates> for Fates {
+    fn from(fates: model::Fates) -> Self {
         Self {
             used_count: fates.used_count,
             below_threshold_count: fates.below_threshold_count,

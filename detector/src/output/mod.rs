@@ -36,7 +36,7 @@ pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
 pub use trace::{TracePrinter, TraceSession, TraceSummary};
 
-use crate::pipeline::{Finding, Session};
+use crate::model::{Finding, Session};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{device, duration, json::time, layout::shorten};
 use crate::{
     escape::escape,
-    pipeline::{Suppressed, SuppressedCounts, SuppressedFinding, WalkFinding},
+    model::{Suppressed, SuppressedCounts, SuppressedFinding, WalkFinding},
 };
 
 /// A path may take this much of a line.

@@ -12,8 +12,7 @@ use super::{
 use crate::{
     escape::escape,
     incident::mask_names,
-    pipeline::{Finding, Session, Summary, SyscallFinding, ThresholdsFinding},
-    report::AttachReport,
+    model::{AttachReport, Finding, Session, Summary, SyscallFinding, ThresholdsFinding},
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {

@@ -8,7 +8,7 @@ use super::{Format, device, duration, json};
 use crate::{
     escape::escape,
     event::{Change, DentryChange},
-    report::AttachReport,
+    model::AttachReport,
 };
 
 /// What is fixed while `trace` runs.

@@ -8,6 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use super::{storm::WINDOW_NS, *};
 use crate::{
     event::tests::bytes,
+    model::{Limits, Suppressed, SuppressedCounts, SuppressedFinding},
     recording::{Reader, Writer},
     testing::{self, MS, S, directory, end, input, mounts, syscall, tick},
 };

@@ -16,8 +16,9 @@ use fslockup::{
     danger::Danger,
     facts::DentryState,
     http::{self, Limits},
-    metrics::{Metrics, Readings, Runs, Sampled},
-    pipeline::{Counts, Pipeline},
+    metrics::{Metrics, Readings},
+    model::{Counts, Runs, Sampled},
+    pipeline::Pipeline,
     recording::Reader,
 };
 

@@ -16,8 +16,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{
-    super::{
+use super::{Signals, nanoseconds, watch};
+use crate::{
+    cli::RunArgs,
+    clock,
+    commands::{
         CommandError, OUTPUT, after,
         budget::Overseer,
         journal::Journal,
@@ -33,15 +36,11 @@ use super::{
         state::Begun,
         timing::Timing,
     },
-    Signals, nanoseconds, watch,
-};
-use crate::{
-    cli::RunArgs,
-    clock,
     event::{self, Event},
     evidence::{self, Ending},
+    model::{Input, Session},
     output::{Printer, wants_colour},
-    pipeline::{Input, Pipeline, Session, is_kernel_report},
+    pipeline::{Pipeline, is_kernel_report},
     recording,
 };
 

@@ -7,8 +7,8 @@ use crate::{
         line::{self, LossBody, tests::run_body},
         reader,
     },
+    model::{Finding, Input},
     output::json,
-    pipeline::{Finding, Input},
     testing::{self, MS, S, directory, input, session, tick, walk},
 };
 

@@ -1,13 +1,10 @@
 //! What the pipeline concludes.
 
 use super::{
-    Counts, ThresholdsChange,
-    storm::{SuppressedCounts, SuppressedFinding},
+    Counts, Incident, SuppressedCounts, SuppressedFinding, ThresholdsChange, budget::BudgetEvent,
 };
 use crate::{
-    budget::BudgetEvent,
     event::{DecodeError, Syscall, Walk},
-    incident::Incident,
     producers::Identity,
 };
 
@@ -57,7 +54,7 @@ pub struct WalkFinding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaiterNow {
     /// The lock.
-    pub lock: crate::incident::Lock,
+    pub lock: crate::model::Lock,
     /// The CPU that spins; none where the waiter sleeps (PREEMPT_RT).
     pub cpu: Option<u32>,
     /// Process id.
