@@ -13,12 +13,18 @@ mod clock;
 pub mod commands;
 pub mod config;
 mod correlate;
+#[cfg(feature = "probes")]
+mod daemon;
 pub mod danger;
+#[cfg(feature = "probes")]
+mod error;
 pub mod escape;
 pub mod event;
 pub mod evidence;
 pub mod facts;
 pub mod frame;
+#[cfg(feature = "probes")]
+mod host;
 #[cfg(feature = "probes")]
 pub mod http;
 pub mod incident;
@@ -35,6 +41,8 @@ pub mod predict;
 pub mod probes;
 pub mod producers;
 pub mod recording;
+#[cfg(feature = "probes")]
+mod run;
 #[cfg(test)]
 mod testing;
 pub mod top;

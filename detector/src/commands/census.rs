@@ -13,10 +13,10 @@ use nix::{
     sys::stat::Mode,
 };
 
-use super::{CommandError, OUTPUT};
 use crate::{
     attach::census::{Censor, CensusError},
     cli::CensusArgs,
+    error::{CommandError, OUTPUT},
     escape::escape,
     facts,
     output::CensusReport,

@@ -2,12 +2,14 @@
 
 use std::{io, process::ExitCode};
 
-use super::{CommandError, OUTPUT, live::Live, make_plan, top::Source as _};
+use super::make_plan;
 use crate::{
     attach::{self, Thresholds},
     cli::CheckArgs,
+    error::{CommandError, OUTPUT},
     facts::{DentryState, Kernel},
     output::{CheckReport, Dangers, Verdict},
+    run::live::{Live, Source as _},
     top::Snapshot,
 };
 

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, io, os::fd::AsFd as _, thread, time::Duration};
 
 use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
 
-use super::proc::Proc;
 use crate::{
     attach::{Attached, ProducerMaps, Thresholds},
     clock,
+    host::proc::Proc,
     model::{Counts, Input, Runs, WaitingNow, budget::Group},
     probes::STALL,
 };

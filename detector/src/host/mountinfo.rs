@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
-use super::CommandError;
+use crate::error::CommandError;
 
 /// That of the first process, which anybody may read: a service and a container have mount tables of their
 /// own, in which half of the host is missing or somewhere else.

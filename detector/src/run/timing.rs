@@ -8,10 +8,11 @@ use nix::sys::{
     time::{TimeVal, TimeValLike as _},
 };
 
-use super::{maps::Maps, privileges};
+use super::maps::Maps;
 use crate::{
     attach::runs::time_programs,
     clock,
+    daemon::privileges,
     model::{Runs, Sampled, budget::Group},
     pipeline::budget::Sample,
 };
@@ -110,7 +111,7 @@ impl Timing {
 }
 
 /// CPU time of this process so far, in the kernel and outside (getrusage(2)).
-pub(super) fn own_cpu_ns() -> u64 {
+pub(crate) fn own_cpu_ns() -> u64 {
     let ns = |time: TimeVal| time.num_microseconds().unsigned_abs().saturating_mul(1_000);
     // It can't fail for the process itself.
     getrusage(UsageWho::RUSAGE_SELF)

@@ -5,11 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::origin::Origins;
+use super::origins::Origins;
 use crate::{
     census::{self, Census},
-    danger::Danger,
-    danger::{DirectoryId, Sources, Watcher, dangers},
+    danger::{Danger, DirectoryId, Sources, Watcher, dangers},
     mounts::{self, Mounts},
     predict::Rates,
     producers,

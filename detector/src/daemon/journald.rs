@@ -20,7 +20,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
 /// Sends findings to the journal.
-pub struct Journal {
+pub struct Journald {
     socket: UnixDatagram,
     printer: Printer<Vec<u8>>,
     /// What is printed goes there as well, so an entry takes its place.
@@ -28,7 +28,7 @@ pub struct Journal {
     lost_count: u64,
 }
 
-impl Journal {
+impl Journald {
     /// Connects, if output goes to the journal. One that can't be reached is none: output goes on as text.
     pub fn open(format: Format, session: &Session) -> Option<Self> {
         let stream = std::env::var(JOURNAL_STREAM).ok()?;
@@ -103,13 +103,13 @@ mod tests {
         testing,
     };
 
-    fn connected(is_stdout: bool) -> (UnixDatagram, Journal) {
+    fn connected(is_stdout: bool) -> (UnixDatagram, Journald) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         let journald = UnixDatagram::bind(&path).expect("a socket");
         journald.set_nonblocking(true).expect("set");
         let session = testing::session();
-        let journal = Journal::connect(&path, is_stdout, Format::Text, &session).expect("it");
+        let journal = Journald::connect(&path, is_stdout, Format::Text, &session).expect("it");
         (journald, journal)
     }
 

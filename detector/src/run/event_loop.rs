@@ -16,28 +16,24 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Signals, nanoseconds, watch};
+use super::{
+    maps::Maps,
+    metering::Metering,
+    origins::Origins,
+    overseer::Overseer,
+    reload::{self, Reload},
+    runtime::{Signals, after, watch},
+    stacks::Stacks,
+    timing::Timing,
+};
 use crate::{
-    cli::RunArgs,
+    cli::{RunArgs, nanoseconds},
     clock,
-    commands::{
-        CommandError, OUTPUT, after,
-        budget::Overseer,
-        journal::Journal,
-        kernel_log::KernelLog,
-        maps::Maps,
-        metering::Metering,
-        mountinfo::MountTable,
-        origin::Origins,
-        privileges,
-        reload::{self, Reload},
-        service::Service,
-        stacks::Stacks,
-        state::Begun,
-        timing::Timing,
-    },
+    daemon::{journald::Journald, privileges, service::Service, state::Begun},
+    error::{CommandError, OUTPUT},
     event::{self, Event},
     evidence::{self, Ending},
+    host::{kmsg::KernelLog, mountinfo::MountTable},
     model::{Input, Session},
     output::{Printer, wants_colour},
     pipeline::{Pipeline, is_kernel_report},
@@ -64,23 +60,23 @@ const COUNT_PERIOD: Duration = Duration::from_secs(2);
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
 /// Everything that an input goes through.
-pub(super) struct Loop<W: Write> {
+pub struct Loop<W: Write> {
     pipeline: Pipeline,
     printer: Printer<W>,
     recorder: Option<recording::Writer<File>>,
     record_name: String,
     stacks: Stacks,
     origins: Origins,
-    pub(super) metering: Option<Metering>,
+    pub metering: Option<Metering>,
     evidence: Option<evidence::Journal>,
-    journal: Option<Journal>,
+    journald: Option<Journald>,
     realtime_offset_ns: i64,
     /// What was suppressed is to be told at the next tick.
     is_report_due: bool,
 }
 
 impl Loop<io::Stdout> {
-    pub(super) fn new(
+    pub fn new(
         args: &RunArgs,
         session: Session,
         stacks: Stacks,
@@ -100,7 +96,7 @@ impl Loop<io::Stdout> {
             .map_err(CommandError::io(OUTPUT))?
             .coloured(wants_colour());
         Ok(Self {
-            journal: Journal::open(args.format, &session),
+            journald: Journald::open(args.format, &session),
             realtime_offset_ns: session.realtime_offset_ns,
             pipeline: Pipeline::new(session),
             printer,
@@ -116,7 +112,7 @@ impl Loop<io::Stdout> {
 }
 
 impl<W: Write> Loop<W> {
-    pub(super) async fn run(
+    pub async fn run(
         mut self,
         mut maps: Maps,
         records: RingBuf<MapData>,
@@ -341,8 +337,8 @@ impl<W: Write> Loop<W> {
             if let Some(metering) = &mut self.metering {
                 metering.take(&self.origins, &finding);
             }
-            let journal = self.journal.as_mut();
-            if !journal.is_some_and(|journal| journal.take(&finding)) {
+            let journald = self.journald.as_mut();
+            if !journald.is_some_and(|journald| journald.take(&finding)) {
                 self.printer
                     .print(&finding)
                     .map_err(CommandError::io(OUTPUT))?;

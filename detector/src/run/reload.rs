@@ -6,12 +6,12 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::service::Service;
 use crate::{
     attach::Thresholds,
     cli::{Command, RunArgs},
     clock,
     config::{self, Config, Failure},
+    daemon::service::Service,
     model::ThresholdsChange,
     output::thresholds_text,
 };
@@ -19,9 +19,9 @@ use crate::{
 /// What the programs are told.
 pub fn thresholds(args: &RunArgs) -> Thresholds {
     Thresholds {
-        walk_ns: super::run::nanoseconds(args.walk_threshold),
-        wait_ns: super::run::nanoseconds(args.wait_threshold),
-        stall_ns: super::run::nanoseconds(args.stall_threshold),
+        walk_ns: crate::cli::nanoseconds(args.walk_threshold),
+        wait_ns: crate::cli::nanoseconds(args.wait_threshold),
+        stall_ns: crate::cli::nanoseconds(args.stall_threshold),
         producer_children_min: args.producer_children_min,
     }
 }
@@ -29,8 +29,8 @@ pub fn thresholds(args: &RunArgs) -> Thresholds {
 /// What the service manager shows.
 pub fn status(args: &RunArgs) -> String {
     thresholds_text(
-        super::run::nanoseconds(args.walk_threshold),
-        super::run::nanoseconds(args.incident_threshold),
+        crate::cli::nanoseconds(args.walk_threshold),
+        crate::cli::nanoseconds(args.incident_threshold),
     )
 }
 
@@ -120,7 +120,7 @@ fn change(args: &RunArgs) -> ThresholdsChange {
     ThresholdsChange {
         at_ns: clock::monotonic_ns(),
         walk_threshold_ns: thresholds.walk_ns,
-        incident_threshold_ns: super::run::nanoseconds(args.incident_threshold),
+        incident_threshold_ns: crate::cli::nanoseconds(args.incident_threshold),
         wait_threshold_ns: thresholds.wait_ns,
         stall_threshold_ns: thresholds.stall_ns,
     }

@@ -15,7 +15,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use super::{
     directories::{CountingTime, Directories},
     maps::Maps,
-    origin::Origins,
+    origins::Origins,
     timing::own_cpu_ns,
 };
 use crate::{

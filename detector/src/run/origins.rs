@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    identity::{Identities, Recorded},
-    maps::Maps,
-    proc::Proc,
-};
+use super::maps::Maps;
 use crate::{
     attach::{
         PRODUCERS_MAX,
@@ -20,6 +16,10 @@ use crate::{
     census, clock,
     event::{Event, ProducerSeen, Walk},
     facts::Facts,
+    host::{
+        identity::{Identities, Recorded},
+        proc::Proc,
+    },
     model::{Children, Wanted},
     mounts::Mounts,
     producers::{

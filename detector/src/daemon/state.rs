@@ -1,22 +1,22 @@
 //! `--state-dir`: from the options to the evidence of a run.
 
-use std::{fs, process};
+use std::process;
 
-use super::{CommandError, memory};
+use super::memory;
 use crate::{
     cli::StateArgs,
     clock,
+    error::CommandError,
     escape::escape,
     evidence::{
         Journal, Store,
         line::{RunBody, RunState},
         rotation::Limits,
     },
+    host::boot_id::boot_id,
     model::Session,
     output::json,
 };
-
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The directory, open, and nothing written yet: attaching can still fail.
 pub struct State {
@@ -73,10 +73,4 @@ impl Begun {
         Journal::start(self.state.store, self.state.name, self.run)
             .map_err(CommandError::io("thread for evidence"))
     }
-}
-
-/// The kernel's random name of this boot (random(4)).
-pub fn boot_id() -> Option<String> {
-    let text = fs::read_to_string(BOOT_ID).ok()?;
-    Some(escape(text.trim().as_bytes()))
 }

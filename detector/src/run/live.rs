@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     os::fd::AsFd as _,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -14,32 +13,24 @@ use nix::{
 };
 
 use super::{
-    CommandError,
     directories::{CountingTime, Directories},
-    make_plan,
     maps::Maps,
-    marks, memory,
-    mountinfo::MountTable,
-    origin::Origins,
-    read_kernel,
-    top::{Source, top},
+    origins::Origins,
 };
 use crate::{
-    attach::{self, Started, Thresholds},
-    cli::TopArgs,
+    attach::Started,
     clock,
     danger::{DirectoryId, Watcher},
+    error::CommandError,
     event::{self, Event, Walk},
-    facts::{self, Facts, Kernel},
+    facts::{self, Facts},
+    host::{mountinfo::MountTable, watchers},
     mounts::{self, Mounts},
     predict::{Measured, Rates},
-    probes,
     producers::Directory,
     top::{Snapshot, Totals},
 };
 
-/// A shorter walk says nothing of its children.
-const WALK_THRESHOLD_NS: u64 = 100_000;
 /// Walks remembered.
 const WALKS_MAX: usize = 64;
 /// Directories looked at.
@@ -54,24 +45,19 @@ const COUNTING_TIME: CountingTime = CountingTime {
 /// How often all of `/proc` is searched for marks.
 const MARKS_PERIOD: Duration = Duration::from_secs(10);
 
-/// `fslockup top`.
-pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
-    let Kernel {
-        facts, type_ids, ..
-    } = read_kernel(&args.kernel)?;
-    let mut plan = make_plan(&args.kernel, &facts)?;
-    plan.probes.retain(|planned| {
-        planned.probe == probes::WALK || planned.probe.starts_with(probes::PRODUCERS)
-    });
-    let thresholds = Thresholds {
-        walk_ns: WALK_THRESHOLD_NS,
-        producer_children_min: args.producer_children_min,
-        ..Thresholds::NEVER
-    };
-    let started = attach::attach(&plan, &facts, &type_ids, &thresholds, None)?;
-    let mut live = Live::new(&facts, started)?;
-    memory::give_back();
-    top(args, &mut live, &facts.host, &facts.kernel_release)
+/// Where readings come from.
+pub trait Source {
+    /// Takes what has come since.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    fn drain(&mut self) -> Result<(), CommandError>;
+
+    /// Reads everything. How long it takes is how long no key is heard.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    fn read(&mut self) -> Result<Snapshot, CommandError>;
 }
 
 /// What the programs that are attached tell, and what `/proc` does.
@@ -243,7 +229,7 @@ impl Live {
         }
         let known = directories.iter().map(|one| (one.dev, one.ino));
         let wanted: BTreeSet<_> = known.chain(references.keys().copied()).collect();
-        self.watchers = marks::watchers(self.origins.proc(), &wanted).found;
+        self.watchers = watchers::watchers(self.origins.proc(), &wanted).found;
         self.watchers_read = Some(Instant::now());
     }
 }
