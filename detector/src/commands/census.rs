@@ -16,11 +16,11 @@ use nix::{
 use crate::{
     attach::census::{Censor, CensusError},
     cli::CensusArgs,
+    directories::predict::Rates,
     error::{CommandError, OUTPUT},
     escape::escape,
     facts,
     output::CensusReport,
-    predict::Rates,
     producers::template::template,
 };
 

@@ -6,11 +6,11 @@ use super::make_plan;
 use crate::{
     attach::{self, Thresholds},
     cli::CheckArgs,
+    directories::list::Snapshot,
     error::{CommandError, OUTPUT},
     facts::{DentryState, Kernel},
     output::{CheckReport, Dangers, Verdict},
     run::live::{Live, Source as _},
-    top::Snapshot,
 };
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {

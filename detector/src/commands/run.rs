@@ -14,7 +14,7 @@ use crate::{
     },
     error::CommandError,
     facts::Kernel,
-    http,
+    metrics::http,
     model::Session,
     run::{
         event_loop::Loop,

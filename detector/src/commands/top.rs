@@ -16,6 +16,7 @@ use crate::{
     attach::{self, Thresholds},
     cli::TopArgs,
     daemon::memory,
+    directories::list::{SortKey, Top},
     error::{CommandError, OUTPUT},
     facts::Kernel,
     host::terminal::{Terminal, drawn},
@@ -25,7 +26,6 @@ use crate::{
         live::{Live, Source},
         runtime::block_on,
     },
-    top::{SortKey, Top},
 };
 
 /// A shorter walk says nothing of its children.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::proc::Proc;
-use crate::{danger::Watcher, marks};
+use crate::directories::{danger::Watcher, fdinfo};
 
 /// File descriptors looked at in one scan: about two seconds' worth.
 const LINKS_MAX: usize = 1 << 20;
@@ -52,7 +52,7 @@ pub fn watchers(proc: &Proc, wanted: &BTreeSet<(u32, u64)>) -> Watchers {
             }
             scan.links_left -= 1;
             let link = proc.link(&format!("{pid}/fd/{fd}")).unwrap_or_default();
-            if marks::listener(&link).is_some()
+            if fdinfo::listener(&link).is_some()
                 && let Some(fdinfo) = proc.open(&format!("{pid}/fdinfo/{fd}"))
             {
                 scan.listener(proc, pid, fdinfo, wanted);
@@ -80,7 +80,7 @@ impl Scan {
         let mut lines = BufReader::new(fdinfo.take(self.bytes_left));
         let (mut line, mut comm) = (Vec::new(), None);
         while let Ok(1..) = lines.read_until(b'\n', &mut line) {
-            let mark = marks::parse_line(line.trim_ascii_end());
+            let mark = fdinfo::parse_line(line.trim_ascii_end());
             line.clear();
             let Some(mark) = mark.filter(|mark| wanted.contains(&(mark.dev, mark.ino))) else {
                 continue;
@@ -109,7 +109,7 @@ mod tests {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
     use super::*;
-    use crate::danger::WatchKind;
+    use crate::directories::danger::WatchKind;
 
     #[test]
     fn a_watch_of_our_own_is_found() {
@@ -130,7 +130,7 @@ mod tests {
                     .collect::<Vec<_>>()
             });
         let mark = fdinfo
-            .filter_map(|line| marks::parse_line(&line))
+            .filter_map(|line| fdinfo::parse_line(&line))
             .find(|mark| mark.ino == ino)
             .expect("the kernel shows it");
 

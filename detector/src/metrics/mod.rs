@@ -3,6 +3,7 @@
 
 mod directories;
 mod encode;
+pub mod http;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -21,14 +22,13 @@ pub use directories::{CHILDREN_MIN, DIRECTORIES_MAX, DirectoryReading, choose};
 pub use text::TextFormat;
 
 use crate::{
-    danger::Danger,
+    directories::{danger::Danger, predict::Measured},
     facts::DentryState,
     model::{
         AttachReport, Counts, Finding, Incident, Lock, Sampled, Session, Severity,
         SuppressedCounts,
         budget::{Change, Group},
     },
-    predict::Measured,
 };
 
 /// Walks and holds: from the walk threshold on, to the longest that hosts were seen with and beyond.

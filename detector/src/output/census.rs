@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     census::Census,
+    directories::predict::{Rates, Source},
     escape::escape,
-    predict::{Rates, Source},
 };
 
 /// Names shown to people where they have no template.

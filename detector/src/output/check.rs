@@ -293,5 +293,4 @@ fn answer(answer: &Answer) -> String {
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

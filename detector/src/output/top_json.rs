@@ -10,13 +10,15 @@ use super::{
     origin::ProducerBody,
 };
 use crate::{
-    danger::{Danger, WatchKind, Watcher},
+    directories::{
+        danger::{Danger, WatchKind, Watcher},
+        list::{Row, SortKey, View},
+    },
     escape::escape,
     event::Call,
     facts::DentryState,
     incident::mask_names,
     producers::Changes,
-    top::{Row, SortKey, View},
 };
 
 /// Most entries of one list in a line.

@@ -9,10 +9,12 @@ use super::{
     top_cells::{count, freeze, share, unknown, watched},
 };
 use crate::{
-    danger::Danger,
+    directories::{
+        danger::Danger,
+        list::{Row, Totals, View},
+    },
     escape::{escape, escape_rest},
     producers::{Producer, Who},
-    top::{Row, Totals, View},
 };
 
 /// Producers shown of each directory.
@@ -300,5 +302,4 @@ fn place(danger: &Danger) -> String {
 }
 
 #[cfg(test)]
-#[path = "top_tests.rs"]
 mod tests;

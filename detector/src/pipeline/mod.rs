@@ -3,8 +3,6 @@
 pub mod budget;
 mod storm;
 #[cfg(test)]
-mod storm_tests;
-#[cfg(test)]
 mod tests;
 mod walks;
 

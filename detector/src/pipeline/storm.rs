@@ -219,3 +219,6 @@ impl Storm {
 fn key(found: &WalkFinding) -> Key {
     (found.walk.dev, found.walk.ino)
 }
+
+#[cfg(test)]
+mod tests;

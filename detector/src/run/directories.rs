@@ -8,9 +8,11 @@ use std::{
 use super::origins::Origins;
 use crate::{
     census::{self, Census},
-    danger::{Danger, DirectoryId, Sources, Watcher, dangers},
+    directories::{
+        danger::{Danger, DirectoryId, Sources, Watcher, dangers},
+        predict::Rates,
+    },
     mounts::{self, Mounts},
-    predict::Rates,
     producers,
 };
 

@@ -20,15 +20,17 @@ use super::{
 use crate::{
     attach::Started,
     clock,
-    danger::{DirectoryId, Watcher},
+    directories::{
+        danger::{DirectoryId, Watcher},
+        list::{Snapshot, Totals},
+        predict::{Measured, Rates},
+    },
     error::CommandError,
     event::{self, Event, Walk},
     facts::{self, Facts},
     host::{mountinfo::MountTable, watchers},
     mounts::{self, Mounts},
-    predict::{Measured, Rates},
     producers::Directory,
-    top::{Snapshot, Totals},
 };
 
 /// Walks remembered.

@@ -20,12 +20,11 @@ use super::{
 };
 use crate::{
     clock,
+    directories::predict::{Measured, Rates},
     facts::DentryState,
-    http,
-    metrics::{CHILDREN_MIN, Metrics, Readings, measured},
+    metrics::{CHILDREN_MIN, Metrics, Readings, http, measured},
     model::{Finding, Sampled, Session, WalkFinding},
     mounts::Mounts,
-    predict::{Measured, Rates},
 };
 
 /// Incidents remembered, for the cost of a child.

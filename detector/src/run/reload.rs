@@ -8,9 +8,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     attach::Thresholds,
-    cli::{Command, RunArgs},
+    cli::{
+        Command, RunArgs,
+        config::{self, Config, Failure},
+    },
     clock,
-    config::{self, Config, Failure},
     daemon::service::Service,
     model::ThresholdsChange,
     output::thresholds_text,

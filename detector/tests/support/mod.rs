@@ -13,10 +13,12 @@ use std::{
 };
 
 use fslockup::{
-    danger::Danger,
+    directories::danger::Danger,
     facts::DentryState,
-    http::{self, Limits},
-    metrics::{Metrics, Readings},
+    metrics::{
+        Metrics, Readings,
+        http::{self, Limits},
+    },
     model::{Counts, Runs, Sampled},
     pipeline::Pipeline,
     recording::Reader,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::top::{Snapshot, tests::danger};
+use crate::directories::list::{Snapshot, tests::danger};
 
 /// A second passes between readings, in which a hundred entries are made.
 #[derive(Default)]

@@ -4,11 +4,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use serde::Serialize;
 
-use crate::{
-    danger::{Danger, DirectoryId},
-    facts::DentryState,
-    producers::Changes,
-};
+use super::danger::{Danger, DirectoryId};
+use crate::{facts::DentryState, producers::Changes};
 
 /// What the list is sorted by, the largest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]

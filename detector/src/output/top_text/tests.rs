@@ -4,11 +4,13 @@ use fslockup_ebpf::change;
 
 use super::*;
 use crate::{
-    danger::{WatchKind, Watcher},
+    directories::{
+        danger::{WatchKind, Watcher},
+        list::{Snapshot, SortKey, Top, tests::danger},
+    },
     facts::DentryState,
     output::write_top,
     producers::{Changes, Identity},
-    top::{Snapshot, SortKey, Top, tests::danger},
 };
 
 fn watcher(comm: &[u8], pid: u32, mask: u64) -> Watcher {

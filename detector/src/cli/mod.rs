@@ -1,5 +1,7 @@
 //! What the user typed.
 
+pub mod config;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -11,7 +13,8 @@ use clap::{Args, Parser, Subcommand};
 use fslockup_ebpf::COMM_BYTES;
 
 use crate::{
-    config::Config, escape::until_nul, model::Limits, output::Format, plan::Via, top::SortKey,
+    cli::config::Config, directories::list::SortKey, escape::until_nul, model::Limits,
+    output::Format, plan::Via,
 };
 
 /// A directory with fewer cached children can't freeze anything; there are very many of these.

@@ -1,14 +1,14 @@
 //! Recordings: facts and raw records in a file, so that what a host or a guest saw can be judged
 //! again anywhere. A sequence of frames (`frame.rs`): a header, inputs, an end.
 
+pub mod frame;
+
 use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    frame::{self, FrameError},
-    model::{Input, Session},
-};
+use crate::model::{Input, Session};
+use frame::FrameError;
 
 /// What this version writes, and the newest it reads. It is for what an older `fslockup` would misread: a frame of a new
 /// kind, or a field that means something else. A field that a record gets at its end is none of that: a record is read by

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use fslockup_ebpf::WalkRecord;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
-use super::{storm::WINDOW_NS, *};
+use super::WINDOW_NS;
 use crate::{
     event::tests::bytes,
     model::{Limits, Suppressed, SuppressedCounts, SuppressedFinding},
+    pipeline::*,
     recording::{Reader, Writer},
     testing::{self, MS, S, directory, end, input, mounts, syscall, tick},
 };

@@ -1,6 +1,6 @@
 //! The inodes that a listener watches, out of `/proc/PID/fdinfo/FD` (proc_pid_fdinfo(5)).
 
-use crate::danger::WatchKind;
+use super::danger::WatchKind;
 
 /// A mark on an inode.
 #[derive(Clone, Debug, PartialEq, Eq)]

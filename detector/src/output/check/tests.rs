@@ -1,12 +1,14 @@
 use super::*;
 use crate::{
-    danger::Danger,
+    directories::{
+        danger::Danger,
+        list::{Snapshot, tests::danger},
+    },
     facts::{
         sysctls::{DENTRY_NEGATIVE, INOTIFY_MAX_USER_WATCHES, VFS_CACHE_PRESSURE},
         tests::facts_with,
     },
     probes::{WALKER_FIXED, WALKER_UNFIXED},
-    top::{Snapshot, tests::danger},
 };
 
 /// One more than is shown, the first with a name that means harm.

@@ -1,6 +1,6 @@
 //! Frames: the checksummed envelope of everything that leaves a guest or a detector as bytes.
 //!
-//! Two users: recordings (`recording.rs`), where a bad frame ends the reading, and the harness's
+//! Two users: recordings (`mod.rs`), where a bad frame ends the reading, and the harness's
 //! result channel over a serial port, where the reader looks for the next good frame instead.
 //!
 //! Layout, little-endian: magic `"FSLK"`, kind `u8`, payload length `u32`, CRC-32 (IEEE) of kind,
