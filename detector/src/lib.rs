@@ -25,6 +25,7 @@ pub mod cli;
 pub mod evidence;
 pub mod output;
 pub mod recording;
+pub mod schema;
 
 // What any of them may use.
 pub mod escape;

@@ -11,12 +11,8 @@ mod build;
 mod calls;
 mod join;
 mod kernel_log;
-#[cfg(test)]
-mod property;
 mod records;
 mod reports;
-#[cfg(test)]
-mod story;
 mod symbols;
 #[cfg(test)]
 mod tests;

@@ -9,13 +9,13 @@ use crate::{
     error::CommandError,
     escape::escape,
     evidence::{
-        Journal, Store,
+        Ring, Store,
         line::{RunBody, RunState},
         rotation::Limits,
     },
     host::boot_id::boot_id,
     model::Session,
-    output::json,
+    schema,
 };
 
 /// The directory, open, and nothing written yet: attaching can still fail.
@@ -47,7 +47,7 @@ impl State {
         }
         let run = RunBody {
             state: RunState::Started,
-            at: json::time(clock::realtime_ns()),
+            at: schema::values::time(clock::realtime_ns()),
             started_at: None,
             host: escape(session.facts.host.as_bytes()),
             kernel: session.facts.kernel_release.clone(),
@@ -69,8 +69,8 @@ pub struct Begun {
 
 impl Begun {
     /// Starts the thread that writes. It has the capabilities that this one has now: give them up before.
-    pub fn hand_over(self) -> Result<Journal, CommandError> {
-        Journal::start(self.state.store, self.state.name, self.run)
+    pub fn hand_over(self) -> Result<Ring, CommandError> {
+        Ring::start(self.state.store, self.state.name, self.run)
             .map_err(CommandError::io("thread for evidence"))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     escape::escape,
     facts::DentryState,
     model::{AttachReport, Counts, budget::Group},
-    output::device,
+    schema::values::device,
 };
 
 /// Hands the state to the library.

@@ -52,7 +52,10 @@ impl Entry {
         self.number("FSLOCKUP_TID", walk.tid);
         self.number("FSLOCKUP_CPU", walk.start_cpu);
         self.number("FSLOCKUP_WALK_NS", found.walk_ns);
-        self.field("FSLOCKUP_DEV", super::device(walk.dev).as_bytes());
+        self.field(
+            "FSLOCKUP_DEV",
+            crate::schema::values::device(walk.dev).as_bytes(),
+        );
         self.number("FSLOCKUP_INO", walk.ino);
         self.field("FSLOCKUP_FSTYPE", escape(&walk.fstype).as_bytes());
         if let Some(function) = &found.function {

@@ -4,11 +4,6 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{
-    device,
-    json::{self, time},
-    origin::ProducerBody,
-};
 use crate::{
     directories::{
         danger::{Danger, WatchKind, Watcher},
@@ -19,6 +14,11 @@ use crate::{
     facts::DentryState,
     incident::mask_names,
     producers::Changes,
+    schema::{
+        self,
+        origin::ProducerBody,
+        values::{device, time},
+    },
 };
 
 /// Most entries of one list in a line.
@@ -105,7 +105,7 @@ pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str)
             kernel,
             danger: DangerBody::of(row),
         };
-        json::line(to, &Body::Danger(Box::new(line)))?;
+        schema::line(to, &Body::Danger(Box::new(line)))?;
     }
     let totals = &view.totals;
     let body = SummaryBody {
@@ -121,7 +121,7 @@ pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str)
         uncounted_count: totals.uncounted.total_count(),
         lost_count: totals.lost_count,
     };
-    json::line(to, &Body::Summary(Box::new(body)))
+    schema::line(to, &Body::Summary(Box::new(body)))
 }
 
 impl DangerBody {

@@ -3,8 +3,6 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    device,
-    json::time,
     layout::{WIDTH, columns, shorten, styled},
     top_cells::{count, freeze, share, unknown, watched},
 };
@@ -15,6 +13,7 @@ use crate::{
     },
     escape::{escape, escape_rest},
     producers::{Producer, Who},
+    schema::values::{device, time},
 };
 
 /// Producers shown of each directory.

@@ -68,7 +68,7 @@ pub struct Loop<W: Write> {
     stacks: Stacks,
     origins: Origins,
     pub metering: Option<Metering>,
-    evidence: Option<evidence::Journal>,
+    evidence: Option<evidence::Ring>,
     journald: Option<Journald>,
     realtime_offset_ns: i64,
     /// What was suppressed is to be told at the next tick.

@@ -3,7 +3,9 @@
 mod calls;
 mod children;
 mod joins;
+mod property;
 mod reports;
+mod story;
 mod timing;
 
 use fslockup_ebpf::{SyscallRecord, WaitRecord, WalkRecord, wait_how};

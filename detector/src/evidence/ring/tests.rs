@@ -1,6 +1,6 @@
 use crate::{
     evidence::{
-        Ending, Journal, Store, files,
+        Ending, Ring, Store, files,
         history::{History, Keep, Now, RunEnd, tests::findings_of_a_run},
         line::{RunState, tests::run_body},
         reader,
@@ -27,14 +27,14 @@ fn history(path: &Path) -> History {
 fn run(path: &Path, ending: Option<Ending>) {
     let store = Store::open(path, LIMITS).expect("made");
     let run = run_body(RunState::Started, "a");
-    let mut journal = Journal::start(store, "state".to_owned(), run).expect("started");
+    let mut ring = Ring::start(store, "state".to_owned(), run).expect("started");
     for finding in findings_of_a_run() {
-        journal.note(&session(), &finding);
+        ring.note(&session(), &finding);
     }
     if let Some(ending) = ending {
-        journal.end(ending);
+        ring.end(ending);
     }
-    assert_eq!(journal.lost_count(), 0);
+    assert_eq!(ring.lost_count(), 0);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    json::{self, address, time},
     origin::ProducerBody,
+    values::{address, time},
+    walk,
 };
 use crate::{
     escape::escape,
@@ -48,7 +49,7 @@ pub struct IncidentBody {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Walk {
     #[serde(flatten)]
-    pub(crate) walk: json::Walk,
+    pub(crate) walk: walk::Walk,
     /// How long the walker itself waited for the locks, inside `walk_ns`.
     pub(crate) wait_ns: u64,
     pub(crate) syscall_ns: Option<u64>,
@@ -161,7 +162,7 @@ struct Syscall {
 pub fn incident(session: &Session, found: &Incident) -> IncidentBody {
     let omitted = |count: usize| count.saturating_sub(LISTED_MAX);
     let syscall = found.syscall.as_ref();
-    let mut walk = json::Walk::of(&found.walk);
+    let mut walk = walk::Walk::of(&found.walk);
     if walk.trigger.is_none() {
         walk.trigger = syscall.map(|syscall| syscall.call.name().to_owned());
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     model::{Finding, Session},
-    output::json,
+    schema,
 };
 
 /// Room for lines that the disk has not taken yet. The largest incident has some 100 KiB, most have two.
@@ -48,7 +48,7 @@ impl Ending {
 }
 
 /// The evidence of a run that goes on. Dropping it says goodbye, unless a panic does it.
-pub struct Journal {
+pub struct Ring {
     to: Producer<u8>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -58,7 +58,7 @@ pub struct Journal {
     ending: Ending,
 }
 
-impl Journal {
+impl Ring {
     /// Says that the run has started. `name` is what the disk is called in messages.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Journal {
             .name("evidence".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || writer.run())?;
-        let mut journal = Self {
+        let mut ring = Self {
             to,
             shared,
             thread: Some(thread),
@@ -84,16 +84,16 @@ impl Journal {
             running: BTreeSet::new(),
             ending: Ending::Failed,
         };
-        let start = line::run(&journal.run);
-        journal.push(&start);
-        Ok(journal)
+        let start = line::run(&ring.run);
+        ring.push(&start);
+        Ok(ring)
     }
 
     /// Keeps what is worth keeping: incidents, walks that run, and the end of these.
     pub fn note(&mut self, session: &Session, finding: &Finding) {
         if self.is_worth_keeping(finding) {
             let mut bytes = Vec::new();
-            match json::line(&mut bytes, &json::finding(session, finding)) {
+            match schema::line(&mut bytes, &schema::finding(session, finding)) {
                 Ok(()) => self.push(&bytes),
                 Err(_) => self.lose(),
             }
@@ -152,14 +152,14 @@ impl Journal {
     }
 }
 
-impl Drop for Journal {
+impl Drop for Ring {
     fn drop(&mut self) {
         if thread::panicking() {
             return;
         }
         let goodbye = line::run(&RunBody {
             state: RunState::Ended,
-            at: json::time(clock::realtime_ns()),
+            at: schema::values::time(clock::realtime_ns()),
             reason: Some(self.ending.name().to_owned()),
             ..self.run.clone()
         });
