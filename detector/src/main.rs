@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use fslockup::{
-    cli, commands,
-    config::{self, Failure},
-    logging,
+    cli::{
+        self,
+        config::{self, Failure},
+    },
+    commands, logging,
 };
 
 fn main() -> ExitCode {

@@ -111,7 +111,7 @@ fn a_damaged_recording_says_so() {
 #[test]
 fn a_recording_of_a_newer_schema_asks_for_a_newer_program() {
     let mut newer = Vec::new();
-    fslockup::frame::write(&mut newer, 1, br#"{"schema":99}"#).expect("written");
+    fslockup::recording::frame::write(&mut newer, 1, br#"{"schema":99}"#).expect("written");
     let said = replay_mistake(&newer);
     assert!(
         said.contains("schema 99") && said.contains("use a newer one"),

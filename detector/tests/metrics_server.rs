@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fslockup::{http::Limits, metrics::TextFormat};
+use fslockup::metrics::{TextFormat, http::Limits};
 use support::{ask, connect, get, programs, read_all, sample, serve, try_get};
 
 /// As in a real run, but for what tests would have to wait for.
@@ -227,6 +227,6 @@ fn so_many_connections_are_taken_in_a_second() {
 #[test]
 fn an_address_that_is_taken_is_an_error() {
     let address = serve(sample(), LIMITS);
-    let error = fslockup::http::listen(address).expect_err("taken");
+    let error = fslockup::metrics::http::listen(address).expect_err("taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fslockup::{http::Limits, metrics::TextFormat};
+use fslockup::metrics::{TextFormat, http::Limits};
 use serde_json::Value;
 use support::{repository, sample, serve, try_get};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use clap::CommandFactory as _;
-use fslockup::{cli::Cli, config::Config};
+use fslockup::cli::{Cli, config::Config};
 use serde_json::Value;
 
 fn packaging(name: &str) -> String {

@@ -20,7 +20,7 @@ use aya::{
 use fslockup_ebpf::CpuState;
 
 use super::{Attached, CPU_BYTES, chain, load_program, types, unload};
-use crate::budget::Group;
+use crate::model::budget::Group;
 
 /// Where a program is attached, and what by.
 pub(super) struct Link {

@@ -30,9 +30,9 @@ use settings::Settings;
 
 use crate::{
     facts::{Capability, Facts, TypeIds},
+    model::{AttachReport, AttachedProbe, Refused},
     plan::{Choice, Missing, Plan, ProbePlan, Target, Via},
     probes::{self, Kind},
-    report::{AttachReport, AttachedProbe, Refused},
 };
 
 /// Bytes of an element in the map of running walks.

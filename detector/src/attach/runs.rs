@@ -16,7 +16,7 @@ use nix::{
 };
 
 use super::Attached;
-use crate::metrics::{Runs, parse_runs};
+use crate::model::{Runs, parse_runs};
 
 /// Has the kernel time every program of this host as long as the descriptor lives (BPF_ENABLE_STATS,
 /// d46edd671a14, 5.8): two more looks at the clock for each run of each.

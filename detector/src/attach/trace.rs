@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     facts::{Facts, TypeIds},
+    model::AttachReport,
     plan::Plan,
-    report::AttachReport,
 };
 
 /// The ring buffer holds what two seconds may bring, within these bounds.

@@ -13,14 +13,14 @@ use nix::{
     sys::stat::Mode,
 };
 
-use super::{CommandError, OUTPUT};
 use crate::{
     attach::census::{Censor, CensusError},
     cli::CensusArgs,
+    directories::predict::Rates,
+    error::{CommandError, OUTPUT},
     escape::escape,
     facts,
     output::CensusReport,
-    predict::Rates,
     producers::template::template,
 };
 

@@ -2,13 +2,15 @@
 
 use std::{io, process::ExitCode};
 
-use super::{CommandError, OUTPUT, live::Live, make_plan, top::Source as _};
+use super::make_plan;
 use crate::{
     attach::{self, Thresholds},
     cli::CheckArgs,
+    directories::list::Snapshot,
+    error::{CommandError, OUTPUT},
     facts::{DentryState, Kernel},
     output::{CheckReport, Dangers, Verdict},
-    top::Snapshot,
+    run::live::{Live, Source as _},
 };
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {

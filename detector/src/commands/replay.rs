@@ -6,9 +6,9 @@ use std::{
     process::ExitCode,
 };
 
-use super::{CommandError, OUTPUT};
 use crate::{
     cli::ReplayArgs,
+    error::{CommandError, OUTPUT},
     output::{Printer, wants_colour},
     pipeline::Pipeline,
     recording::{Reader, RecordingError},

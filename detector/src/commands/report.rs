@@ -6,15 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use super::{CommandError, OUTPUT, state::boot_id};
 use crate::{
     cli::{ReportArgs, ReportFormat},
+    error::{CommandError, OUTPUT},
     escape::escape,
     evidence::{
         self,
         history::{History, Keep, Now},
         reader,
     },
+    host::boot_id::boot_id,
     output::{history_json, history_text, html, perfetto, wants_colour},
 };
 

@@ -1,40 +1,31 @@
 //! `fslockup run`: what is opened, read and attached before the loop between the kernel and the output.
 
-mod event_loop;
+use std::{fs::File, process::ExitCode};
 
-use std::{
-    fs::File,
-    io,
-    os::fd::{AsFd, AsRawFd},
-    process::ExitCode,
-    time::Duration,
-};
-
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    signal::unix::{Signal, SignalKind, signal},
-};
-
-use super::{
-    CommandError, block_on, make_plan,
-    maps::Maps,
-    memory,
-    metering::Metering,
-    origin::Origins,
-    read_kernel, reload,
-    service::{NOTIFY_SOCKET, Service},
-    stacks::Stacks,
-    state::State,
-};
+use super::{make_plan, read_kernel};
 use crate::{
     attach::{self, Started},
-    cli::RunArgs,
+    cli::{RunArgs, nanoseconds},
     clock,
+    daemon::{
+        memory,
+        service::{NOTIFY_SOCKET, Service},
+        state::State,
+    },
+    error::CommandError,
     facts::Kernel,
-    http,
-    pipeline::Session,
+    metrics::http,
+    model::Session,
+    run::{
+        event_loop::Loop,
+        maps::Maps,
+        metering::Metering,
+        origins::Origins,
+        reload,
+        runtime::{Signals, block_on},
+        stacks::Stacks,
+    },
 };
-use event_loop::Loop;
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let listener = args.metrics.map(|address| {
@@ -92,28 +83,4 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         run.run(maps, records, signals, service, evidence, args)
             .await
     })
-}
-
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The signals that end a run.
-pub(super) struct Signals {
-    pub(super) interrupt: Signal,
-    pub(super) terminate: Signal,
-}
-
-impl Signals {
-    pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-}
-
-pub(super) fn watch<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    // SAFETY: each kind of `inner` owns its file descriptor and never exchanges it.
-    unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
 }

@@ -1,4 +1,4 @@
-//! The loop of `fslockup top`: readings of a [`Source`], shown again and again.
+//! `fslockup top`: readings of a [`Source`], shown again and again.
 
 use std::{
     io::{self, Write},
@@ -11,34 +11,48 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use super::{
-    CommandError, OUTPUT, block_on,
-    terminal::{Terminal, drawn},
-};
+use super::{make_plan, read_kernel};
 use crate::{
+    attach::{self, Thresholds},
     cli::TopArgs,
+    daemon::memory,
+    directories::list::{SortKey, Top},
+    error::{CommandError, OUTPUT},
+    facts::Kernel,
+    host::terminal::{Terminal, drawn},
     output::{Format, Screen, top_lines, wants_colour, write_top},
-    top::{Snapshot, SortKey, Top},
+    probes,
+    run::{
+        live::{Live, Source},
+        runtime::block_on,
+    },
 };
 
+/// A shorter walk says nothing of its children.
+const WALK_THRESHOLD_NS: u64 = 100_000;
 /// More often than this nobody can look.
 const PERIOD_MIN: Duration = Duration::from_millis(100);
 /// How often records are taken, so that their buffer doesn't fill between two readings.
 const DRAIN_PERIOD: Duration = Duration::from_millis(100);
 
-/// Where readings come from.
-pub trait Source {
-    /// Takes what has come since.
-    ///
-    /// # Errors
-    /// When the kernel can't be asked.
-    fn drain(&mut self) -> Result<(), CommandError>;
-
-    /// Reads everything. How long it takes is how long no key is heard.
-    ///
-    /// # Errors
-    /// When the kernel can't be asked.
-    fn read(&mut self) -> Result<Snapshot, CommandError>;
+/// `fslockup top`.
+pub fn run(args: &TopArgs) -> Result<ExitCode, CommandError> {
+    let Kernel {
+        facts, type_ids, ..
+    } = read_kernel(&args.kernel)?;
+    let mut plan = make_plan(&args.kernel, &facts)?;
+    plan.probes.retain(|planned| {
+        planned.probe == probes::WALK || planned.probe.starts_with(probes::PRODUCERS)
+    });
+    let thresholds = Thresholds {
+        walk_ns: WALK_THRESHOLD_NS,
+        producer_children_min: args.producer_children_min,
+        ..Thresholds::NEVER
+    };
+    let started = attach::attach(&plan, &facts, &type_ids, &thresholds, None)?;
+    let mut live = Live::new(&facts, started)?;
+    memory::give_back();
+    top(args, &mut live, &facts.host, &facts.kernel_release)
 }
 
 /// What a key asks for.
@@ -254,5 +268,4 @@ impl Ends {
 }
 
 #[cfg(test)]
-#[path = "top_tests.rs"]
 mod tests;

@@ -15,22 +15,21 @@ use nix::{
 };
 use tokio::io::Interest;
 
-use super::{
-    CommandError, OUTPUT, after, block_on, memory,
-    mountinfo::MountTable,
-    run::{Signals, watch},
-    wishes,
-};
+use super::wishes;
 use crate::{
     attach::{Tracing, attach_trace},
     cli::TraceArgs,
     clock,
+    daemon::memory,
+    error::{CommandError, OUTPUT},
     escape::escape,
     event::{self, Event},
     facts::Kernel,
+    host::mountinfo::MountTable,
     mounts::{Mounts, device_of_mount},
     output::{TracePrinter, TraceSession, TraceSummary},
     plan::plan_trace,
+    run::runtime::{Signals, after, block_on, watch},
 };
 
 pub fn trace(args: &TraceArgs) -> Result<ExitCode, CommandError> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     event::{Release, Stall, Syscall, Wait},
-    pipeline::Fates,
+    model::Fates,
 };
 
 /// Most records kept of one kind.

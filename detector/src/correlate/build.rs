@@ -11,10 +11,8 @@ use crate::{
     escape::escape,
     event::{Syscall, Walk},
     facts::Answer,
-    incident::{
-        AdviceInput, Impact, Incident, Stalled, Waiter, advice, argument_degraded, severity,
-    },
-    pipeline::{Children, Session, WalkFinding},
+    incident::{AdviceInput, advice, argument_degraded, impact, severity},
+    model::{Children, Incident, Session, Stalled, Waiter, WalkFinding},
 };
 
 /// The system calls that leave a record when they are slow.
@@ -48,7 +46,7 @@ impl Builder<'_> {
         // Where spinlocks sleep, a walker can be preempted: its CPU is not blocked.
         let walker =
             (!self.session.spinlocks_sleep()).then(|| (walk.start_cpu, super::join::span(walk)));
-        let impact = Impact::of(walker, &waiters, &stalls);
+        let impact = impact(walker, &waiters, &stalls);
         let syscall = self
             .joined
             .syscall

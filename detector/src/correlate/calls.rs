@@ -7,8 +7,7 @@ use super::{
 };
 use crate::{
     event::Syscall,
-    incident::Span,
-    pipeline::{Finding, Session, SyscallFinding},
+    model::{Finding, Session, Span, SyscallFinding},
 };
 
 impl Correlator {

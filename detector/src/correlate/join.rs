@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use super::records::Records;
 use crate::{
     event::{Behind, Release, Stall, Syscall, Wait, Walk},
-    incident::{Hold, HoldEnd, Lock, Span},
-    pipeline::Session,
+    model::{Hold, HoldEnd, Lock, Session, Span},
 };
 
 /// Places of the records that belong to one walk, and what follows from them.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     event::{Wait, Walk},
-    incident::Span,
+    model::Span,
 };
 
 /// Most reports kept.

@@ -2,7 +2,7 @@
 //!
 //! Records come in about the order of their ends: a waiter's may come a moment before or after the
 //! walk's, a system call's right after it. So a walk stays open for a grace period, and comes out
-//! once, at the first [`Input::Tick`](crate::pipeline::Input::Tick) behind that, or at the end of
+//! once, at the first [`Input::Tick`](crate::model::Input::Tick) behind that, or at the end of
 //! the run. Ticks that lead to nothing are not in a recording, so they change nothing here; walks
 //! that are no incidents go when a record shows that their time is over.
 
@@ -11,12 +11,8 @@ mod build;
 mod calls;
 mod join;
 mod kernel_log;
-#[cfg(test)]
-mod property;
 mod records;
 mod reports;
-#[cfg(test)]
-mod story;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -32,9 +28,8 @@ use symbols::Symbols;
 
 use crate::{
     event::{Release, Stall, Wait, Walk},
-    incident::Span,
-    pipeline::{
-        Children, Finding, RecordCounts, Session, WaiterNow, WaitingNow, WalkFinding, Wanted,
+    model::{
+        Children, Finding, RecordCounts, Session, Span, WaiterNow, WaitingNow, WalkFinding, Wanted,
     },
 };
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     event::{Release, Stall, Syscall, Wait},
-    pipeline::RecordCounts,
+    model::RecordCounts,
 };
 
 /// One buffer for each kind.

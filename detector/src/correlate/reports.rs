@@ -4,7 +4,7 @@ use super::{
     Correlator, Open,
     join::{Joined, span},
 };
-use crate::{event::Walk, pipeline::Session};
+use crate::{event::Walk, model::Session};
 
 impl Correlator {
     /// The kernel's reports for a walk: those near it in time, without the ones that name somebody

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::pipeline::Symbol;
+use crate::model::Symbol;
 
 /// Most names kept. A kernel has far fewer places that wait for a lock.
 const NAMES_MAX: usize = 65_536;

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::line::{Line, RunBody, RunState, Unreadable};
-use crate::output::{
-    IncidentBody,
-    json::{WalkBody, WalkState},
+use crate::schema::{
+    incident::IncidentBody,
+    walk::{WalkBody, WalkState},
 };
 
 /// Walks that run at one time and are kept; each belongs to a task of its own.

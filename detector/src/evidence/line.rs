@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use crate::{
     escape::escape_rest,
-    output::IncidentBody,
-    output::json::{self, WalkBody},
+    schema::{self, incident::IncidentBody, walk::WalkBody},
 };
 
 /// Longest line that is looked at, in bytes: an incident with full lists has some 50 KiB.
@@ -117,7 +116,7 @@ pub fn loss(body: &LossBody) -> Vec<u8> {
 fn own(body: &Own) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Strings and numbers into memory: there is nothing that could fail.
-    let _ = json::line(&mut bytes, body);
+    let _ = schema::line(&mut bytes, body);
     bytes
 }
 
@@ -133,7 +132,7 @@ pub fn read(bytes: &[u8]) -> Result<Line, Unreadable> {
     make_harmless(&mut value);
     let word = |name: &str| value[name].as_str().map(str::to_owned);
     match word("schema") {
-        Some(schema) if schema == json::SCHEMA => {}
+        Some(schema) if schema == schema::SCHEMA => {}
         Some(schema) => return Err(Unreadable::Schema(shortened(schema))),
         None => return Err(Unreadable::Torn),
     }

@@ -3,13 +3,13 @@
 //!
 //! The directory has numbered files of JSON lines. `line` is what a line says, `history` what all
 //! of them together say, `rotation` which files stay: all of it pure. `store` is the directory,
-//! `writer` the thread that alone waits for the disk, `journal` what the loop holds of it.
+//! `writer` the thread that alone waits for the disk, `ring` what the loop holds of it.
 
 pub mod history;
-#[cfg(feature = "probes")]
-mod journal;
 pub mod line;
 pub mod reader;
+#[cfg(feature = "probes")]
+mod ring;
 pub mod rotation;
 #[cfg(feature = "probes")]
 mod store;
@@ -17,6 +17,6 @@ mod store;
 mod writer;
 
 #[cfg(feature = "probes")]
-pub use journal::{Ending, Journal};
+pub use ring::{Ending, Ring};
 #[cfg(feature = "probes")]
 pub use store::{Store, files, is_in_use};

@@ -25,7 +25,7 @@ use super::{
     rotation::{FileFacts, Limits, name, number},
     writer::Disk,
 };
-use crate::{clock, output::json};
+use crate::{clock, schema};
 
 /// `fslockup report` holds the lock for a moment, to see whether somebody writes; so does an instance
 /// that is just ending.
@@ -116,7 +116,7 @@ impl Store {
         let header = self.run.as_ref().map_or_else(Vec::new, |run| {
             line::run(&RunBody {
                 state: RunState::Continued,
-                at: json::time(now_ns),
+                at: schema::values::time(now_ns),
                 started_at: Some(run.at.clone()),
                 ..run.clone()
             })
@@ -286,7 +286,7 @@ fn first_ns(file: &File) -> Option<i64> {
     file.take(4096).read_to_end(&mut start).ok()?;
     let first = start.split(|byte| *byte == b'\n').next()?;
     let at = match line::read(first) {
-        Ok(Line::Run(run)) => json::realtime_ns(&run.at),
+        Ok(Line::Run(run)) => schema::values::realtime_ns(&run.at),
         _ => None,
     };
     let metadata = file.metadata().ok()?;

@@ -18,7 +18,7 @@ use std::{
 use rtrb::Consumer;
 
 use super::line::{self, LossBody};
-use crate::{clock, output::json};
+use crate::{clock, schema};
 
 /// Between two tries while writing fails.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
@@ -155,7 +155,7 @@ impl<D: Disk> Writer<D> {
             return Ok(());
         }
         let text = line::loss(&LossBody {
-            at: json::time(clock::realtime_ns()),
+            at: schema::values::time(clock::realtime_ns()),
             lost_count: untold_count,
         });
         self.disk

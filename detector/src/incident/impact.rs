@@ -2,78 +2,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use crate::model::{Impact, Span, Stalled, Waiter};
 
-use super::{Span, Stalled, Waiter};
-
-/// The damage in figures, over everything joined, also what a list in the output leaves out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Impact {
-    /// Most CPUs that were inside the walk or a wait for its locks at one time.
-    pub cpus_blocked_max: usize,
-    /// Waits joined.
-    pub waits_count: usize,
-    /// Tasks that waited; interrupts that waited in an idle CPU count as one task for each CPU.
-    pub waiters_count: usize,
-    /// Sum of the waits, whole.
-    pub wait_ns_total: u64,
-    /// The longest wait, whole.
-    pub wait_ns_max: u64,
-    /// Sum of the parts of the waits in which the walk held the lock.
-    pub overlap_ns_total: u64,
-    /// The longest of these parts.
-    pub overlap_ns_max: u64,
-    /// Times that a task got a CPU late.
-    pub stalls_count: usize,
-    /// Tasks that got a CPU late.
-    pub tasks_stalled_count: usize,
-    /// Sum of their run-queue delays.
-    pub stall_ns_total: u64,
-    /// The longest run-queue delay.
-    pub stall_ns_max: u64,
-    /// The most time that one of them lost behind the walk or a wait for its locks.
-    pub behind_ns_max: u64,
-}
-
-impl Impact {
-    /// Sums up. `walker` is the CPU that the walk kept from others and when; none where spinlocks
-    /// sleep.
-    #[must_use]
-    pub fn of(walker: Option<(u32, Span)>, waiters: &[Waiter], stalls: &[Stalled]) -> Self {
-        let spinning = waiters
+/// Sums up. `walker` is the CPU that the walk kept from others and when; none where spinlocks
+/// sleep.
+#[must_use]
+pub fn impact(walker: Option<(u32, Span)>, waiters: &[Waiter], stalls: &[Stalled]) -> Impact {
+    let spinning = waiters
+        .iter()
+        .filter(|waiter| !waiter.wait.is_sleeping)
+        .map(|waiter| (waiter.wait.cpu, waiter.overlap));
+    let waits_ns = || waiters.iter().map(|waiter| waiter.wait.wait_ns());
+    let overlaps_ns = || waiters.iter().map(|waiter| waiter.overlap.length_ns());
+    let delays_ns = || stalls.iter().map(|stalled| stalled.stall.runq_delay_ns());
+    // Every CPU's idle task has thread id 0.
+    let waiting_tasks: BTreeSet<_> = waiters
+        .iter()
+        .map(|waiter| match waiter.wait.tid {
+            0 => (0, Some(waiter.wait.cpu)),
+            tid => (tid, None),
+        })
+        .collect();
+    let stalled_tasks: BTreeSet<_> = stalls.iter().map(|stalled| stalled.stall.tid).collect();
+    Impact {
+        cpus_blocked_max: cpus_at_once(walker.into_iter().chain(spinning)),
+        waits_count: waiters.len(),
+        waiters_count: waiting_tasks.len(),
+        wait_ns_total: waits_ns().sum(),
+        wait_ns_max: waits_ns().max().unwrap_or(0),
+        overlap_ns_total: overlaps_ns().sum(),
+        overlap_ns_max: overlaps_ns().max().unwrap_or(0),
+        stalls_count: stalls.len(),
+        tasks_stalled_count: stalled_tasks.len(),
+        stall_ns_total: delays_ns().sum(),
+        stall_ns_max: delays_ns().max().unwrap_or(0),
+        behind_ns_max: stalls
             .iter()
-            .filter(|waiter| !waiter.wait.is_sleeping)
-            .map(|waiter| (waiter.wait.cpu, waiter.overlap));
-        let waits_ns = || waiters.iter().map(|waiter| waiter.wait.wait_ns());
-        let overlaps_ns = || waiters.iter().map(|waiter| waiter.overlap.length_ns());
-        let delays_ns = || stalls.iter().map(|stalled| stalled.stall.runq_delay_ns());
-        // Every CPU's idle task has thread id 0.
-        let waiting_tasks: BTreeSet<_> = waiters
-            .iter()
-            .map(|waiter| match waiter.wait.tid {
-                0 => (0, Some(waiter.wait.cpu)),
-                tid => (tid, None),
-            })
-            .collect();
-        let stalled_tasks: BTreeSet<_> = stalls.iter().map(|stalled| stalled.stall.tid).collect();
-        Self {
-            cpus_blocked_max: cpus_at_once(walker.into_iter().chain(spinning)),
-            waits_count: waiters.len(),
-            waiters_count: waiting_tasks.len(),
-            wait_ns_total: waits_ns().sum(),
-            wait_ns_max: waits_ns().max().unwrap_or(0),
-            overlap_ns_total: overlaps_ns().sum(),
-            overlap_ns_max: overlaps_ns().max().unwrap_or(0),
-            stalls_count: stalls.len(),
-            tasks_stalled_count: stalled_tasks.len(),
-            stall_ns_total: delays_ns().sum(),
-            stall_ns_max: delays_ns().max().unwrap_or(0),
-            behind_ns_max: stalls
-                .iter()
-                .map(|stalled| stalled.stall.behind_ns)
-                .max()
-                .unwrap_or(0),
-        }
+            .map(|stalled| stalled.stall.behind_ns)
+            .max()
+            .unwrap_or(0),
     }
 }
 

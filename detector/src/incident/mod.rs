@@ -1,155 +1,16 @@
-//! What one walk did to its host: the walk with everything joined to it, and what follows from that.
-//!
-//! `correlate` joins; here are the values it fills in and the rules over them. All of it is pure.
+//! The rules over a walk and what is joined to it: how much damage, how bad, what to do. All of it is pure.
 
 mod advice;
 mod impact;
 mod mask;
 mod severity;
-mod span;
 
 pub use advice::{AdviceInput, advice};
-pub use impact::Impact;
+pub use impact::impact;
 pub use mask::{events_on_children, mask_names};
-pub use severity::{Severity, severity};
-pub use span::Span;
+pub use severity::severity;
 
-use crate::{
-    census::Census,
-    event::{Behind, Call, Stall, Syscall, Wait},
-    pipeline::WalkFinding,
-    producers::Producer,
-};
-
-/// Which lock of a walked directory.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Lock {
-    /// The inode's.
-    ILock,
-    /// That of the directory's dentry.
-    DLock,
-}
-
-impl Lock {
-    /// The kernel's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ILock => "i_lock",
-            Self::DLock => "d_lock",
-        }
-    }
-}
-
-/// How the end of a hold is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldEnd {
-    /// From what must have happened: the walker's exit, or the next waiter's acquisition.
-    Derived,
-    /// The kernel's own word at the release (tracepoint `contended_release`).
-    Released,
-}
-
-impl HoldEnd {
-    /// The word in output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Derived => "derived",
-            Self::Released => "released",
-        }
-    }
-}
-
-/// A lock from its acquisition to its release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The lock.
-    pub lock: Lock,
-    /// Its address.
-    pub lock_addr: u64,
-    /// From acquisition to release.
-    pub span: Span,
-    /// How the end is known.
-    pub end: HoldEnd,
-    /// The holder's process id.
-    pub pid: u32,
-    /// The holder's thread id.
-    pub tid: u32,
-    /// The holder's name.
-    pub comm: Vec<u8>,
-}
-
-/// A task that waited for a lock while the walk held it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiter {
-    /// The wait.
-    pub wait: Wait,
-    /// The lock.
-    pub lock: Lock,
-    /// The part of the wait in which the walk held the lock.
-    pub overlap: Span,
-    /// The stack, innermost first, without the frames of the probe itself; hexadecimal where an
-    /// address has no name.
-    pub stack: Vec<String>,
-}
-
-/// A task that got a CPU late because of the walk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stalled {
-    /// The delay.
-    pub stall: Stall,
-    /// The lock of the wait that it was behind; none behind the walk itself.
-    pub lock: Option<Lock>,
-}
-
-impl Stalled {
-    /// `walk` or `wait`.
-    #[must_use]
-    pub fn behind(&self) -> &'static str {
-        match self.stall.behind {
-            Behind::Walk => "walk",
-            Behind::Wait(_) => "wait",
-        }
-    }
-}
-
-/// One walk with its cause, mechanism and damage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incident {
-    /// The walk.
-    pub walk: WalkFinding,
-    /// How bad it was.
-    pub severity: Severity,
-    /// The system call that led to it.
-    pub syscall: Option<Syscall>,
-    /// How long the walker itself waited for the locks, inside its walk.
-    pub own_wait_ns: u64,
-    /// The walker's holds, then those of waiters that others queued behind, longest first.
-    pub holds: Vec<Hold>,
-    /// Longest first.
-    pub waiters: Vec<Waiter>,
-    /// Longest first.
-    pub stalls: Vec<Stalled>,
-    /// Sums over all of these.
-    pub impact: Impact,
-    /// The directory's children, counted right after the walk.
-    pub census: Option<Census>,
-    /// Who made them, as far as it was seen; the largest first.
-    pub origin: Vec<Producer>,
-    /// Headlines of the kernel's own reports, escaped by nobody yet.
-    pub kernel_reports: Vec<Vec<u8>>,
-    /// What to do.
-    pub advice: Vec<String>,
-    /// What is not known, and why.
-    pub degraded: Vec<String>,
-    /// Records lost since the incident before.
-    pub lost_count: u64,
-}
+use crate::event::{Call, Syscall};
 
 /// Why a system call's path argument is not known; none where it is, or the call has none.
 #[must_use]
@@ -157,12 +18,4 @@ pub fn argument_degraded(syscall: &Syscall) -> Option<String> {
     let has_argument = syscall.call != Call::FcntlNotify;
     (has_argument && syscall.path.is_none())
         .then(|| "argument: the call was given no path, or it could not be read".to_owned())
-}
-
-impl Incident {
-    /// The same wherever the recording is judged.
-    #[must_use]
-    pub fn id(&self) -> String {
-        format!("{:016x}-{:x}", self.walk.walk.start_ns, self.walk.walk.tid)
-    }
 }

@@ -1,38 +1,11 @@
 //! How bad an incident was: three words, by rules over its figures.
 
-use serde::{Deserialize, Serialize};
-
-use super::Impact;
+use crate::model::{Impact, Severity};
 
 /// From here on a freeze is noticed by everybody: clients time out, heartbeats are missed.
 const CRITICAL_NS: u64 = 1_000_000_000;
 /// A walk this long is bad even where nobody happened to need the CPU or the locks.
 const WARNING_NS: u64 = 200_000_000;
-
-/// How bad an incident was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// A walk that hurt nobody that could be seen.
-    Info,
-    /// Somebody waited or was kept from running, or the walk took 200 ms or more.
-    Warning,
-    /// The walk, a wait for its locks or a stall behind it took 1 s or more, or the kernel itself
-    /// reported a lockup or stall.
-    Critical,
-}
-
-impl Severity {
-    /// The word in output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
 
 /// The rules, as the variants of [`Severity`] have them. A stall counts with the time behind the
 /// walk and waits for its locks: the rest of a run-queue delay is not the walk's doing.

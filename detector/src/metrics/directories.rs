@@ -4,7 +4,7 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use crate::{
-    danger::{Danger, DirectoryId},
+    directories::danger::{Danger, DirectoryId},
     escape::escape,
 };
 

@@ -11,10 +11,15 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge, histogram::Histogram, info::Info},
 };
 
-use super::{DirectoryReading, Readings, State, seconds, table, table::Metric};
+use super::{
+    DirectoryReading, Readings, State, seconds,
+    table::{self, Metric},
+};
 use crate::{
-    budget::Group, escape::escape, facts::DentryState, output::device, pipeline::Counts,
-    report::AttachReport,
+    escape::escape,
+    facts::DentryState,
+    model::{AttachReport, Counts, budget::Group},
+    schema::values::device,
 };
 
 /// Hands the state to the library.

@@ -3,7 +3,7 @@
 
 mod directories;
 mod encode;
-mod programs;
+pub mod http;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -19,17 +19,16 @@ use prometheus_client::{
 };
 
 pub use directories::{CHILDREN_MIN, DIRECTORIES_MAX, DirectoryReading, choose};
-pub use programs::{Runs, Sampled, parse_runs};
 pub use text::TextFormat;
 
 use crate::{
-    budget::{Change, Group},
-    danger::Danger,
+    directories::{danger::Danger, predict::Measured},
     facts::DentryState,
-    incident::{Incident, Lock, Severity},
-    pipeline::{Counts, Finding, Session, SuppressedCounts},
-    predict::Measured,
-    report::AttachReport,
+    model::{
+        AttachReport, Counts, Finding, Incident, Lock, Sampled, Session, Severity,
+        SuppressedCounts,
+        budget::{Change, Group},
+    },
 };
 
 /// Walks and holds: from the walk threshold on, to the longest that hosts were seen with and beyond.

@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    budget::{BudgetEvent, Change},
     facts::DentryState,
-    pipeline::Input,
+    model::{
+        Input, Runs, Sampled,
+        budget::{BudgetEvent, Change},
+    },
     plan::Missing,
     testing::{self, DEV, MS, directory, end, input, stall, symbols, syscall, tick, wait, walk},
 };
@@ -202,7 +204,7 @@ fn a_child_costs_what_the_walk_took_without_its_own_waits() {
         &[
             input(&wait(dir.i_lock, 10, 0, 1_000, 1_400)),
             input(&walk(dir, 10, 0, 1_000, 2_000)),
-            Input::Children(Box::new(crate::pipeline::Children {
+            Input::Children(Box::new(crate::model::Children {
                 dev: DEV,
                 ino: dir.ino,
                 census: Some(crate::census::Census {

@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{
-    Format, device, duration, json,
+    Format, duration,
     layout::{WIDTH, shorten},
 };
 use crate::{
     census::Census,
+    directories::predict::{Rates, Source},
     escape::escape,
-    predict::{Rates, Source},
+    schema::{self, values::device},
 };
 
 /// Names shown to people where they have no template.
@@ -63,7 +64,7 @@ impl CensusReport {
     pub fn print(&self, to: &mut impl Write, format: Format) -> io::Result<()> {
         match format {
             Format::Text => self.text(to),
-            Format::Json => json::line(to, &self.body()),
+            Format::Json => schema::line(to, &self.body()),
         }
     }
 

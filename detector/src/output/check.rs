@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Dangers, Format, json};
+use super::{Dangers, Format};
 use crate::{
     escape::escape,
     facts::{Answer, DentryState, Facts, Sysctl},
+    model::AttachReport,
     plan::{Exposure, Plan, Setting, exposure, settings},
     probes::PROBES,
-    report::AttachReport,
+    schema,
 };
 
 /// How much of the work can be done here.
@@ -100,7 +101,7 @@ impl CheckReport {
     pub fn print(&self, to: &mut impl Write, format: Format) -> io::Result<()> {
         match format {
             Format::Text => self.text(to),
-            Format::Json => json::line(
+            Format::Json => schema::line(
                 to,
                 &Typed {
                     r#type: "facts",
@@ -293,5 +294,4 @@ fn answer(answer: &Answer) -> String {
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{layout::WIDTH, top_json::DangerBody, top_text::danger_lines};
 use crate::{
+    directories::list::{Snapshot, SortKey, Top},
     escape::escape,
-    top::{Snapshot, SortKey, Top},
 };
 
 /// Directories shown: `top` shows them all.

@@ -4,19 +4,19 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::json::{self, WalkBody};
 use crate::{
     escape::escape_rest,
     evidence::{
         history::{History, Now, RunEnd},
         line::RunBody,
     },
+    schema::{self, walk::WalkBody},
 };
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Body<'a> {
-    Incident(&'a super::IncidentBody),
+    Incident(&'a schema::incident::IncidentBody),
     History(HistoryBody<'a>),
 }
 
@@ -57,7 +57,7 @@ pub fn incidents(to: &mut impl Write, history: &History) -> io::Result<()> {
             to.write_all(line)?;
             to.write_all(b"\n")?;
         } else {
-            json::line(to, &Body::Incident(incident))?;
+            schema::line(to, &Body::Incident(incident))?;
         }
     }
     Ok(())
@@ -83,7 +83,7 @@ pub fn history(to: &mut impl Write, history: &History, now: &Now) -> io::Result<
             reason: reason.to_string(),
             lines_count: *lines_count,
         });
-    json::line(
+    schema::line(
         to,
         &Body::History(HistoryBody {
             incidents_count: history.rows.len(),

@@ -10,12 +10,13 @@ use std::{
 };
 
 use super::{
-    duration, history_text,
-    incident_json::IncidentBody,
-    incident_text,
+    duration, history_text, incident_text,
     timeline::{Bar, Kind, Timeline},
 };
-use crate::evidence::history::{History, Now};
+use crate::{
+    evidence::history::{History, Now},
+    schema::incident::IncidentBody,
+};
 
 const STYLE: &str = include_str!("page.css");
 

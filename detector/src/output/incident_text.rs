@@ -10,11 +10,13 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     duration,
-    incident_json::{IncidentBody, Section, StallBody, WaiterBody},
     layout::{WIDTH, columns, shorten, styled, wrap},
     origin,
 };
-use crate::incident::{HoldEnd, Lock, Severity};
+use crate::{
+    model::{HoldEnd, Lock, Severity},
+    schema::incident::{IncidentBody, Section, StallBody, WaiterBody},
+};
 
 /// Entries shown of each list.
 const SHOWN_MAX: usize = 3;

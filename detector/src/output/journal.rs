@@ -4,8 +4,7 @@ use std::io::Write as _;
 
 use crate::{
     escape::escape,
-    incident::{Incident, Severity},
-    pipeline::{Finding, WalkFinding},
+    model::{Finding, Incident, Severity, WalkFinding},
 };
 
 /// What all incidents are found by (`journalctl MESSAGE_ID=…`, see `MESSAGE_ID` in
@@ -53,7 +52,10 @@ impl Entry {
         self.number("FSLOCKUP_TID", walk.tid);
         self.number("FSLOCKUP_CPU", walk.start_cpu);
         self.number("FSLOCKUP_WALK_NS", found.walk_ns);
-        self.field("FSLOCKUP_DEV", super::device(walk.dev).as_bytes());
+        self.field(
+            "FSLOCKUP_DEV",
+            crate::schema::values::device(walk.dev).as_bytes(),
+        );
         self.number("FSLOCKUP_INO", walk.ino);
         self.field("FSLOCKUP_FSTYPE", escape(&walk.fstype).as_bytes());
         if let Some(function) = &found.function {

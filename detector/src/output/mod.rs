@@ -8,10 +8,8 @@ mod duration;
 pub mod history_json;
 pub mod history_text;
 pub mod html;
-mod incident_json;
 mod incident_text;
 pub mod journal;
-pub mod json;
 mod layout;
 mod origin;
 pub mod perfetto;
@@ -30,13 +28,15 @@ use std::io::Write;
 pub use census::CensusReport;
 pub use check::{CheckReport, Verdict};
 pub use check_dangers::Dangers;
-pub use incident_json::IncidentBody;
 pub use text::thresholds_text;
 pub use top_json::write_top;
 pub use top_text::{Screen, top_lines};
 pub use trace::{TracePrinter, TraceSession, TraceSummary};
 
-use crate::pipeline::{Finding, Session};
+use crate::{
+    model::{Finding, Session},
+    schema,
+};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -70,7 +70,7 @@ impl<W: Write> Printer<W> {
         };
         match format {
             Format::Text => text::session(&mut printer.to, session)?,
-            Format::Json => json::line(&mut printer.to, &json::facts(session))?,
+            Format::Json => schema::line(&mut printer.to, &schema::facts(session))?,
         }
         printer.to.flush()?;
         Ok(printer)
@@ -90,7 +90,7 @@ impl<W: Write> Printer<W> {
     pub fn print(&mut self, finding: &Finding) -> std::io::Result<()> {
         match self.format {
             Format::Text => text::finding(&mut self.to, &self.session, finding, self.is_coloured)?,
-            Format::Json => json::line(&mut self.to, &json::finding(&self.session, finding))?,
+            Format::Json => schema::line(&mut self.to, &schema::finding(&self.session, finding))?,
         }
         self.to.flush()
     }
@@ -107,20 +107,4 @@ impl Printer<Vec<u8>> {
 #[must_use]
 pub fn wants_colour() -> bool {
     anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
-}
-
-/// The name of a system call, or its number where this build doesn't know it.
-fn syscall_name(number: i64) -> String {
-    usize::try_from(number)
-        .ok()
-        .and_then(syscalls::Sysno::new)
-        .map_or_else(
-            || format!("system call {number}"),
-            |sysno| sysno.name().to_owned(),
-        )
-}
-
-/// The packed device number as people write it.
-pub(crate) fn device(dev: u32) -> String {
-    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
 }

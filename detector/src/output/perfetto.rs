@@ -10,10 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     duration,
-    incident_json::IncidentBody,
-    json::realtime_ns,
     timeline::{Bar, Lane, Timeline},
 };
+use crate::schema::{incident::IncidentBody, values::realtime_ns};
 
 /// Thread ids for each CPU: more rows than the bars of an incident. The first thousand stay free: a
 /// thread with its process's id would be its main thread.

@@ -7,12 +7,13 @@ use fslockup_ebpf::{
 
 use super::{Format, Printer};
 use crate::{
-    budget::{self, BudgetEvent, Group},
     census::Census,
     event::tests::padded,
-    pipeline::{
-        Children, Counts, Finding, Input, Limits, Pipeline, Session, ThresholdsChange, WaitingNow,
+    model::{
+        Children, Counts, Finding, Input, Limits, Session, ThresholdsChange, WaitingNow,
+        budget::{self, BudgetEvent, Group},
     },
+    pipeline::Pipeline,
     producers::{self, Changes, Identity, Producer, template::template},
     testing::{
         DEV, MS, OTHER_LOCK, directory, end, input, log, mounts, release, session,

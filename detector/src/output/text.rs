@@ -4,16 +4,19 @@ use std::io::{self, Write};
 
 use super::{
     budget::write_budget,
-    duration, incident_json,
+    duration,
     incident_text::{counted, incident},
-    json::{self, WalkBody, WalkState, time},
     storm::write_suppressed,
 };
 use crate::{
     escape::escape,
     incident::mask_names,
-    pipeline::{Finding, Session, Summary, SyscallFinding, ThresholdsFinding},
-    report::AttachReport,
+    model::{AttachReport, Finding, Session, Summary, SyscallFinding, ThresholdsFinding},
+    schema::{
+        self,
+        values::time,
+        walk::{WalkBody, WalkState},
+    },
 };
 
 pub fn session(to: &mut impl Write, session: &Session) -> io::Result<()> {
@@ -60,9 +63,9 @@ pub fn finding(
     is_coloured: bool,
 ) -> io::Result<()> {
     match finding {
-        Finding::Walk(found) => walk(to, &json::walk(session, found)),
+        Finding::Walk(found) => walk(to, &schema::walk::walk(session, found)),
         Finding::Incident(found) => {
-            incident(to, &incident_json::incident(session, found), is_coloured)
+            incident(to, &schema::incident::incident(session, found), is_coloured)
         }
         Finding::Syscall(found) => syscall(to, found),
         Finding::Thresholds(found) => thresholds(to, found),

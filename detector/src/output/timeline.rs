@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    duration,
-    incident_json::{IncidentBody, Section, StallBody, WaiterBody},
-};
+use super::duration;
+use crate::schema::incident::{IncidentBody, Section, StallBody, WaiterBody};
 
 /// What a bar stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

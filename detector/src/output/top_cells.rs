@@ -4,7 +4,7 @@ use super::{
     duration,
     layout::{columns, shorten},
 };
-use crate::{danger::Watcher, escape::escape};
+use crate::{directories::danger::Watcher, escape::escape};
 
 /// Beyond this nobody asks for how long.
 const ENDLESS_NS: u64 = 7_200_000_000_000;

@@ -4,19 +4,21 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{
-    device,
-    json::{self, time},
-    origin::ProducerBody,
-};
 use crate::{
-    danger::{Danger, WatchKind, Watcher},
+    directories::{
+        danger::{Danger, WatchKind, Watcher},
+        list::{Row, SortKey, View},
+    },
     escape::escape,
     event::Call,
     facts::DentryState,
     incident::mask_names,
     producers::Changes,
-    top::{Row, SortKey, View},
+    schema::{
+        self,
+        origin::ProducerBody,
+        values::{device, time},
+    },
 };
 
 /// Most entries of one list in a line.
@@ -103,7 +105,7 @@ pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str)
             kernel,
             danger: DangerBody::of(row),
         };
-        json::line(to, &Body::Danger(Box::new(line)))?;
+        schema::line(to, &Body::Danger(Box::new(line)))?;
     }
     let totals = &view.totals;
     let body = SummaryBody {
@@ -119,7 +121,7 @@ pub fn write_top(to: &mut impl Write, view: &View<'_>, host: &str, kernel: &str)
         uncounted_count: totals.uncounted.total_count(),
         lost_count: totals.lost_count,
     };
-    json::line(to, &Body::Summary(Box::new(body)))
+    schema::line(to, &Body::Summary(Box::new(body)))
 }
 
 impl DangerBody {

@@ -3,16 +3,17 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    device,
-    json::time,
     layout::{WIDTH, columns, shorten, styled},
     top_cells::{count, freeze, share, unknown, watched},
 };
 use crate::{
-    danger::Danger,
+    directories::{
+        danger::Danger,
+        list::{Row, Totals, View},
+    },
     escape::{escape, escape_rest},
     producers::{Producer, Who},
-    top::{Row, Totals, View},
+    schema::values::{device, time},
 };
 
 /// Producers shown of each directory.
@@ -300,5 +301,4 @@ fn place(danger: &Danger) -> String {
 }
 
 #[cfg(test)]
-#[path = "top_tests.rs"]
 mod tests;

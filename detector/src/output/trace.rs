@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Format, device, duration, json};
+use super::{Format, duration};
 use crate::{
     escape::escape,
     event::{Change, DentryChange},
-    report::AttachReport,
+    model::AttachReport,
+    schema::{self, values::device},
 };
 
 /// What is fixed while `trace` runs.
@@ -77,7 +78,7 @@ impl<W: Write> TracePrinter<W> {
         };
         match format {
             Format::Text => start_text(&mut printer.to, &printer.session)?,
-            Format::Json => json::line(&mut printer.to, &start_json(&printer.session))?,
+            Format::Json => schema::line(&mut printer.to, &start_json(&printer.session))?,
         }
         printer.to.flush()?;
         Ok(printer)
@@ -93,7 +94,7 @@ impl<W: Write> TracePrinter<W> {
         let at = self.realtime(found.at_ns);
         match self.format {
             Format::Text => dentry_text(&mut self.to, found, &at, path.as_deref()),
-            Format::Json => json::line(&mut self.to, &dentry_json(found, at, path.as_deref())),
+            Format::Json => schema::line(&mut self.to, &dentry_json(found, at, path.as_deref())),
         }
     }
 
@@ -104,7 +105,7 @@ impl<W: Write> TracePrinter<W> {
     pub fn end(&mut self, summary: &TraceSummary) -> io::Result<()> {
         match self.format {
             Format::Text => summary_text(&mut self.to, summary)?,
-            Format::Json => json::line(&mut self.to, &summary_json(summary))?,
+            Format::Json => schema::line(&mut self.to, &summary_json(summary))?,
         }
         self.to.flush()
     }
@@ -124,7 +125,7 @@ impl<W: Write> TracePrinter<W> {
 
 fn realtime(session: &TraceSession, at_ns: u64) -> String {
     let at_ns = i64::try_from(at_ns).unwrap_or(i64::MAX);
-    json::time(at_ns.saturating_add(session.realtime_offset_ns))
+    schema::values::time(at_ns.saturating_add(session.realtime_offset_ns))
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {

@@ -1,10 +1,7 @@
 //! Inputs to findings, the same for a live host and for a recording. Time comes from the records.
 
-mod finding;
-mod input;
+pub mod budget;
 mod storm;
-#[cfg(test)]
-mod storm_tests;
 #[cfg(test)]
 mod tests;
 mod walks;
@@ -13,20 +10,14 @@ use std::collections::{HashMap, HashSet};
 
 use fslockup_ebpf::kind;
 
-pub use finding::{
-    BudgetFinding, Fates, Finding, RecordCounts, Summary, SyscallFinding, ThresholdsFinding,
-    WaiterNow, WalkFinding,
-};
-pub use input::{Children, Counts, Input, Session, Symbol, ThresholdsChange, WaitingNow, Wanted};
-pub use storm::{Limits, Suppressed, SuppressedCounts, SuppressedFinding};
-
 use crate::{
-    budget::Absences,
     correlate::{Correlator, KernelReport},
     event::{self, Event, Walk},
+    model::{BudgetFinding, Counts, Finding, Input, Session, Summary, ThresholdsFinding, Wanted},
     mounts::Mounts,
     producers::Identity,
 };
+use budget::Absences;
 
 /// Walks announced whose end was not seen. Past this, one that still runs may be announced again.
 const ANNOUNCED_MAX: usize = 4096;

@@ -5,6 +5,7 @@ use fslockup_ebpf::{PATH_IS_BROKEN, PATH_IS_CUT, WalkRecord};
 use super::*;
 use crate::{
     event::tests::{bytes, record},
+    model::{ThresholdsChange, WalkFinding},
     probes::WALKER_FIXED,
     testing,
 };

@@ -1,6 +1,7 @@
 //! A walk's record and what its session adds: function, path on this host, time of day.
 
-use super::{Pipeline, Walk, WalkFinding};
+use super::{Pipeline, Walk};
+use crate::model::WalkFinding;
 
 impl Pipeline {
     pub(super) fn complete(&self, walk: Walk, walk_ns: u64) -> WalkFinding {

@@ -13,11 +13,14 @@ use std::{
 };
 
 use fslockup::{
-    danger::Danger,
+    directories::danger::Danger,
     facts::DentryState,
-    http::{self, Limits},
-    metrics::{Metrics, Readings, Runs, Sampled},
-    pipeline::{Counts, Pipeline},
+    metrics::{
+        Metrics, Readings,
+        http::{self, Limits},
+    },
+    model::{Counts, Runs, Sampled},
+    pipeline::Pipeline,
     recording::Reader,
 };
 

@@ -8,8 +8,9 @@ use std::{
 };
 
 use fslockup::{
+    model::Input,
     output::{Format, Printer},
-    pipeline::{Input, Pipeline},
+    pipeline::Pipeline,
     recording::Reader,
 };
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fslockup::frame;
+use fslockup::recording::frame;
 use nix::sys::termios::{self, SetArg};
 
 use super::Broken;

@@ -1,5 +1,5 @@
 //! What guest and host say to each other: the job file that goes in with the initramfs, and the
-//! messages that come out over the second serial port, each one frame (`fslockup::frame`).
+//! messages that come out over the second serial port, each one frame (`fslockup::recording::frame`).
 //!
 //! A byte on an emulated serial port costs a trap into the emulator (1.5 MB took 4 to 41 s,
 //! depending on the kernel), so bulk payloads are deflated in the guest.
@@ -9,7 +9,7 @@ mod findings;
 use std::io::{Read, Write};
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
-use fslockup::frame::Frame;
+use fslockup::recording::frame::Frame;
 use serde::{Deserialize, Serialize};
 
 pub use self::findings::{Check, Findings, NOT_APPLICABLE_CODE, TimesMs};

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fslockup::frame::Resync;
+use fslockup::recording::frame::Resync;
 
 use super::{
     End, Request, VmError, disk,

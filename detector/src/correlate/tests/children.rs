@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     census::Census,
-    pipeline::{Children, Wanted},
+    model::{Children, Wanted},
     producers,
 };
 

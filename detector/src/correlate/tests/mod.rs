@@ -3,7 +3,9 @@
 mod calls;
 mod children;
 mod joins;
+mod property;
 mod reports;
+mod story;
 mod timing;
 
 use fslockup_ebpf::{SyscallRecord, WaitRecord, WalkRecord, wait_how};
@@ -12,8 +14,8 @@ use super::*;
 use crate::{
     event::tests::bytes,
     facts::Answer,
-    incident::{HoldEnd, Incident, Lock, Severity},
-    pipeline::{Counts, Fates, Input, Pipeline},
+    model::{Counts, Fates, HoldEnd, Incident, Input, Lock, Severity},
+    pipeline::Pipeline,
     plan::Missing,
     testing::{
         self, MS, OTHER_LOCK, S, directory, input, log, release, session, sleeping_session, stall,

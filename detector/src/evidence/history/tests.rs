@@ -7,8 +7,8 @@ use crate::{
         line::{self, LossBody, tests::run_body},
         reader,
     },
-    output::json,
-    pipeline::{Finding, Input},
+    model::{Finding, Input},
+    schema,
     testing::{self, MS, S, directory, input, session, tick, walk},
 };
 
@@ -44,7 +44,7 @@ pub fn lines(boot_id: &str) -> Vec<Vec<u8>> {
     let mut lines = vec![line::run(&run_body(RunState::Started, boot_id))];
     for found in &findings_of_a_run()[..4] {
         let mut bytes = Vec::new();
-        json::line(&mut bytes, &json::finding(&session(), found)).expect("written");
+        schema::line(&mut bytes, &schema::finding(&session(), found)).expect("written");
         lines.push(bytes);
     }
     lines

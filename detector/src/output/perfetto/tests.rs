@@ -9,11 +9,8 @@ fn incidents() -> Vec<IncidentBody> {
     for (session, findings) in all_cases() {
         for finding in findings {
             let mut bytes = Vec::new();
-            crate::output::json::line(
-                &mut bytes,
-                &crate::output::json::finding(&session, &finding),
-            )
-            .expect("memory");
+            crate::schema::line(&mut bytes, &crate::schema::finding(&session, &finding))
+                .expect("memory");
             if let Ok(line::Line::Incident(incident)) = line::read(&bytes) {
                 found.push(*incident);
             }

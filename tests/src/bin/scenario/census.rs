@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use fslockup::predict::{Measured, Rates};
+use fslockup::directories::predict::{Measured, Rates};
 use fslockup_tests::{Account, TimedCall, background::Background, workload};
 use nix::{
     mount::{MsFlags, mount, umount},

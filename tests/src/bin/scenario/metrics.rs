@@ -37,7 +37,7 @@ const OPTIONS: [&str; 10] = [
     "0s",
 ];
 
-/// What a child is said to cost before a walk was measured (`detector/src/predict.rs`).
+/// What a child is said to cost before a walk was measured (`detector/src/directories/predict.rs`).
 const DEFAULT_NS_PER_CHILD: f64 = 90.0;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {

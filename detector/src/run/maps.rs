@@ -1,0 +1,193 @@
+//! Reads the programs' maps while they are attached.
+
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, thread, time::Duration};
+
+use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
+
+use crate::{
+    attach::{Attached, ProducerMaps, Thresholds},
+    clock,
+    host::proc::Proc,
+    model::{Counts, Input, Runs, WaitingNow, budget::Group},
+    probes::STALL,
+};
+
+/// The maps, and a way to the names of tasks that doesn't lead through a directory that a walk may
+/// have locked.
+pub struct Maps {
+    attached: Attached,
+    proc: Proc,
+}
+
+impl Maps {
+    /// Opens `/proc` once: `/` may be the directory of the next walk.
+    pub fn new(attached: Attached) -> io::Result<Self> {
+        Ok(Self {
+            attached,
+            proc: Proc::new()?,
+        })
+    }
+
+    /// Has the scheduler's clock compared at the next context switches, which takes each of them a few
+    /// hundred instructions. The two drift apart by what NTP slews.
+    pub fn compare_clocks(&mut self) -> io::Result<()> {
+        let clocks = &mut self.attached.compare_clocks;
+        clocks.set(0, COMPARISONS, 0).map_err(io::Error::other)
+    }
+
+    /// The same, and waits until it is done: this thread's own sleeps are context switches. Not for
+    /// ever, and not at all where no program looks at them.
+    pub fn compare_clocks_now(&mut self) -> io::Result<()> {
+        let mut probes = self.attached.report.probes.iter();
+        if !probes.any(|attached| attached.probe == STALL) {
+            return Ok(());
+        }
+        self.compare_clocks()?;
+        for _ in 0..COMPARISONS * 2 {
+            let wanted = self.attached.compare_clocks.get(&0, 0);
+            if wanted.map_err(io::Error::other)? == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// The waits that go on and the walks that run now, each with the time of the reading; nothing
+    /// if there is no walk.
+    pub fn running(&mut self) -> Vec<Input> {
+        let walks: Vec<_> = self
+            .attached
+            .walks
+            .iter()
+            // An element can go while the map is read: its walk has ended, and its record comes.
+            .filter_map(Result::ok)
+            .map(|(_, record)| Input::Running {
+                now_ns: clock::monotonic_ns(),
+                record: record.to_vec(),
+            })
+            .collect();
+        if walks.is_empty() {
+            return walks;
+        }
+        let waiting = Input::Waiting {
+            now_ns: clock::monotonic_ns(),
+            waiters: self.waiters(),
+        };
+        std::iter::once(waiting).chain(walks).collect()
+    }
+
+    fn waiters(&self) -> Vec<WaitingNow> {
+        let mut found = Vec::new();
+        for (cpu, bytes) in (0..self.attached.cpus.len()).zip(self.attached.cpus.iter()) {
+            let Ok(bytes) = bytes else { continue };
+            // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
+            let state: CpuState = unsafe { bytes.as_ptr().cast::<CpuState>().read_unaligned() };
+            found.extend(state.waiting.iter().map(|waiting| (Some(cpu), *waiting)));
+        }
+        for (_, bytes) in self.attached.sleepers.iter().filter_map(Result::ok) {
+            // SAFETY: as many bytes as a `Waiting` has, which is made of integers only.
+            let waiting: Waiting = unsafe { bytes.as_ptr().cast::<Waiting>().read_unaligned() };
+            found.push((None, waiting));
+        }
+        found
+            .into_iter()
+            .filter(|(_, waiting)| waiting.lock_addr != 0)
+            .map(|(cpu, waiting)| WaitingNow {
+                cpu,
+                lock_addr: waiting.lock_addr,
+                start_ns: waiting.start_ns,
+                pid: waiting.pid,
+                tid: waiting.tid,
+                comm: self
+                    .proc
+                    .comm(&format!("{}/task/{}", waiting.pid, waiting.tid)),
+            })
+            .collect()
+    }
+
+    /// From now on the programs compare with these. A walk or wait that goes on is compared when it ends.
+    pub fn set_thresholds(&mut self, thresholds: &Thresholds) -> io::Result<()> {
+        let map = &mut self.attached.thresholds;
+        map.set(0, thresholds.words(), 0).map_err(io::Error::other)
+    }
+
+    /// The groups of probes that could be detached.
+    pub fn groups(&self) -> Vec<Group> {
+        self.attached.groups()
+    }
+
+    /// Takes a group of probes away.
+    pub fn detach_group(&mut self, group: Group) {
+        self.attached.detach_group(group);
+    }
+
+    /// Puts it back, or says why that can't be.
+    pub fn attach_group(&mut self, group: Group) -> Result<(), String> {
+        self.attached.attach_group(group)?;
+        if group == Group::Stalls {
+            // The two clocks have drifted apart meanwhile.
+            self.compare_clocks().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What each process did in each directory.
+    pub fn producers(&mut self) -> &mut ProducerMaps {
+        &mut self.attached.producers
+    }
+
+    /// The counters, summed over CPUs.
+    pub fn counts(&self) -> io::Result<Counts> {
+        let skipped = self.attached.skipped(self.proc.as_fd())?;
+        Ok(Counts {
+            skipped_count: skipped.others_count,
+            waits_skipped_count: skipped.waits_count,
+            ..self.counters()?
+        })
+    }
+
+    /// What the kernel counted for each program while somebody had it time them.
+    pub fn runs(&self) -> io::Result<BTreeMap<String, Runs>> {
+        self.attached.runs(self.proc.as_fd())
+    }
+
+    /// [`Counts::lost_count`] without what only the end of a run asks the kernel for.
+    pub fn lost_count(&self) -> io::Result<u64> {
+        Ok(self.counters()?.lost_count())
+    }
+
+    /// Records about producers that were left out to keep half of the ring buffer for the others.
+    pub fn producers_untold_count(&self) -> io::Result<u64> {
+        self.counter(count::PRODUCERS_UNTOLD)
+    }
+
+    /// One of [`count`], summed over CPUs.
+    fn counter(&self, index: u32) -> io::Result<u64> {
+        let per_cpu = self
+            .attached
+            .counters
+            .get(&index, 0)
+            .map_err(io::Error::other)?;
+        Ok(per_cpu.iter().sum())
+    }
+
+    fn counters(&self) -> io::Result<Counts> {
+        let sum = |index| self.counter(index);
+        Ok(Counts {
+            end_ns: clock::monotonic_ns(),
+            walks_count: sum(count::WALKS)?,
+            below_threshold_count: sum(count::WALKS_BELOW_THRESHOLD)?,
+            ring_full_count: sum(count::RING_FULL)?,
+            walks_full_count: sum(count::WALKS_FULL)?,
+            unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
+            missed_exits_count: sum(count::MISSED_EXITS)?,
+            skipped_count: 0,
+            waits_skipped_count: 0,
+            waits_untold_count: sum(count::WAITS_UNTOLD)?,
+            waiters_full_count: sum(count::WAITERS_FULL)?,
+            stalls_untimed_count: sum(count::STALLS_UNTIMED)?,
+            calls_full_count: sum(count::CALLS_FULL)?,
+        })
+    }
+}
