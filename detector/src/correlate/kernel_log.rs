@@ -32,6 +32,11 @@ pub struct KernelReport {
 }
 
 impl KernelReport {
+    /// Reads a record of `/dev/kmsg`; none where it is no headline of a report on a freeze.
+    pub fn parse(record: &[u8]) -> Option<Self> {
+        Self::of(&Record::parse(record)?)
+    }
+
     /// None where the record is no headline of a report on a freeze. Priorities of 8 and more are of programs that
     /// write to the log: no report.
     fn of(record: &Record) -> Option<Self> {
@@ -124,8 +129,8 @@ fn named(line: &str) -> Option<(Option<u32>, Option<u32>)> {
 
 /// How far CLOCK_MONOTONIC is ahead of the scheduler's clock, which stamps the log: an upper bound.
 ///
-/// NTP slews the one and not the other, so they drift apart by seconds a day. Each reading of a record comes later than
-/// its stamp by the difference and by how late it was read, so the smallest counts; an older one may have
+/// NTP slews the one and not the other, so they drift apart by seconds a day. Each report is read later than it was stamped
+/// by the difference and by how late that was, so the smallest counts; an older one may have
 /// grown since by the greatest slew.
 #[derive(Clone, Copy)]
 struct Offset {
@@ -184,17 +189,13 @@ mod tests {
     const SOFT: &[u8] =
         b"0,1208,48120233,-;watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [a]:b:1:4711]\n SUBSYSTEM=x\n";
 
-    fn report(record: &[u8]) -> Option<KernelReport> {
-        KernelReport::of(&Record::parse(record)?)
-    }
-
     fn parsed(text: &str) -> Option<(Option<u32>, Option<u32>)> {
-        report(format!("3,1,5000000,-;{text}\n").as_bytes()).map(|report| (report.cpu, report.tid))
+        KernelReport::parse(format!("3,1,5000000,-;{text}\n").as_bytes()).map(|report| (report.cpu, report.tid))
     }
 
     #[test]
     fn headlines_name_their_cpu_and_task() {
-        let report = report(SOFT).expect("a report");
+        let report = KernelReport::parse(SOFT).expect("a report");
         assert_eq!(report.stamp_ns, 48_120_233_000);
         assert_eq!((report.cpu, report.tid), (Some(3), Some(4711)));
         assert!(report.text.ends_with(b"[a]:b:1:4711]"));
@@ -242,14 +243,14 @@ mod tests {
             b"x,y,z,-;INFO: task a:1 blocked for more than 1 seconds.",
             b";;;",
         ] {
-            assert_eq!(report(record), None, "{record:?}");
+            assert_eq!(KernelReport::parse(record), None, "{record:?}");
         }
     }
 
     #[test]
     fn a_program_that_writes_to_the_log_makes_no_report() {
         let forged = [b"12", &SOFT[1..]].concat();
-        assert_eq!(report(&forged), None);
+        assert_eq!(KernelReport::parse(&forged), None);
     }
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn a_report_may_be_a_second_off() {
         let mut log = KernelLog::default();
-        let at = report(SOFT).expect("a report").stamp_ns;
+        let at = KernelReport::parse(SOFT).expect("a report").stamp_ns;
         log.add(at, SOFT);
         let near = |start_ns, end_ns| log.is_near(0, Span::new(start_ns, end_ns));
         assert!(near(at + SECOND_NS, at + 2 * SECOND_NS));
@@ -271,7 +272,7 @@ mod tests {
     fn clocks_that_drifted_apart_are_compared() {
         for apart in [5 * i128::from(SECOND_NS), -5 * i128::from(SECOND_NS)] {
             let mut log = KernelLog::default();
-            let stamp_ns = report(SOFT).expect("a report").stamp_ns;
+            let stamp_ns = KernelReport::parse(SOFT).expect("a report").stamp_ns;
             let made_ns = u64::try_from(i128::from(stamp_ns) + apart).expect("after the boot");
             log.add(made_ns + 1_000_000, SOFT);
             assert!(log.is_near(0, Span::new(made_ns - SECOND_NS, made_ns)));
@@ -304,9 +305,9 @@ mod tests {
             "watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [{}:1]",
             "é".repeat(1_000)
         );
-        let report = report(format!("0,1,1,-;{long}\n").as_bytes());
+        let report = KernelReport::parse(format!("0,1,1,-;{long}\n").as_bytes());
         assert_eq!(report.expect("a report").text.len(), TEXT_MAX);
         let bytes = b"0,1,1,-;INFO: rcu \xff self-detected stall on CPU";
-        assert!(super::KernelReport::of(&Record::parse(bytes).expect("a record")).is_some());
+        assert!(KernelReport::parse(bytes).is_some());
     }
 }
