@@ -1,4 +1,4 @@
-//! What the user typed.
+//! What the user typed, or wrote into the configuration file.
 
 pub mod config;
 

@@ -71,7 +71,7 @@ impl Journald {
             return false;
         }
         if self.lost_count > 0 {
-            let lost = output::journal::lost_entry(self.lost_count);
+            let lost = output::journald::lost_entry(self.lost_count);
             if self.socket.send(&lost).is_ok() {
                 self.lost_count = 0;
             }
@@ -79,7 +79,7 @@ impl Journald {
         // Into memory.
         let _ = self.printer.print(finding);
         let message = self.printer.take();
-        let entry = output::journal::entry(finding, &message);
+        let entry = output::journald::entry(finding, &message);
         match self.socket.send(&entry) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.lost_count += 1,
@@ -99,7 +99,7 @@ fn is_stream(stream: &str, stat: &FileStat) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        output::journal::tests::{fields, hostile_incident},
+        output::journald::tests::{fields, hostile_incident},
         testing,
     };
 

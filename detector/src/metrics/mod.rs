@@ -1,5 +1,5 @@
-//! What `fslockup run` tells a monitoring system: findings and readings in, text out. Pure: nothing here
-//! looks at the system or the clock.
+//! What `fslockup run` exports to a monitoring system: findings and readings in, text out, and the page that serves it.
+//! Only `http.rs` touches the system: nothing else here looks at it or at the clock.
 
 mod directories;
 mod encode;

@@ -9,7 +9,7 @@ pub mod history_json;
 pub mod history_text;
 pub mod html;
 mod incident_text;
-pub mod journal;
+pub mod journald;
 mod layout;
 mod origin;
 pub mod perfetto;
