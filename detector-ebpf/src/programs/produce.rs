@@ -207,7 +207,7 @@ fn count(dentry: Typed, change: impl Fn() -> u32) {
     // or none of the two does.
     let now = unsafe { count.read_volatile() };
     if now & now.wrapping_sub(1) == 0 {
-        report_name(directory, pid, change, dentry);
+        tell_name(directory, pid, change, dentry);
     }
 }
 
@@ -232,7 +232,7 @@ fn count_slowly(
             let none = unsafe { none.assume_init_ref() };
             // Of two threads that come at once one succeeds.
             if PRODUCERS.insert(key, none, u64::from(BPF_NOEXIST)).is_ok() {
-                report_producer(&key, pid_tgid as u32, directory);
+                tell_producer(&key, pid_tgid as u32, directory);
             }
             PRODUCERS.get_ptr_mut(key)?
         }
@@ -267,7 +267,7 @@ fn leave_uncounted(change: u32) {
 }
 
 #[inline(always)]
-fn report_producer(key: &ProducerKey, tid: u32, directory: Typed) {
+fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
     let Some(empty) = EMPTY_PRODUCER.get(0) else {
         return;
     };
@@ -288,7 +288,7 @@ fn report_producer(key: &ProducerKey, tid: u32, directory: Typed) {
 }
 
 #[inline(always)]
-fn report_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
+fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };
