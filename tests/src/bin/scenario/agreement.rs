@@ -5,16 +5,14 @@ use std::ops::RangeInclusive;
 use anyhow::Context as _;
 use fslockup_tests::workload;
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    contention::{self, FILES_COUNT},
-    detector::{self, Detector, nothing_lost},
+    contended::{self, FILES_COUNT},
+    detector::{self, Detector, function_of, nothing_lost},
+    floods::LARGE_COUNT,
     incident::Waiter,
-    kernel,
-    negative_flood::LARGE_COUNT,
-    precondition,
+    kernel, precondition,
     tracefs::Tracefs,
 };
 
@@ -57,7 +55,7 @@ pub fn with_function_graph(checks: &mut Checks) -> anyhow::Result<()> {
 /// The tracer cuts times to it.
 const MICROSECOND_NS: u64 = 1_000;
 
-/// The threshold in [`contention::OPTIONS`].
+/// The threshold in [`contended::OPTIONS`].
 const WAIT_THRESHOLD_NS: u64 = 100_000;
 
 /// The tracer's probes sit around `fslockup`'s own, so that its waits are longer by what those take, the record of
@@ -75,7 +73,7 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
     let function = function_of(&detector::check()?, "wait")?;
     let tracer = Tracefs::new()?;
     tracer.time_waits(&function)?;
-    let seen = contention::observe(checks, &dir, &[])?;
+    let seen = contended::observe(checks, &dir, &[])?;
     let traced = tracer.waits()?;
     drop(tracer);
     for incident in &seen.incidents {
@@ -126,17 +124,4 @@ pub fn with_probe_events(checks: &mut Checks) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Where a probe is attached, or would be.
-pub fn function_of(facts: &Value, probe: &str) -> anyhow::Result<String> {
-    let probes = facts["attached"]["probes"].as_array();
-    let found = probes
-        .into_iter()
-        .flatten()
-        .find(|attached| attached["probe"] == probe)
-        .and_then(|attached| attached["targets"][0]["function"].as_str());
-    Ok(found
-        .with_context(|| format!("no probe {probe} in {facts}"))?
-        .to_owned())
 }

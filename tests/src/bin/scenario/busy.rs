@@ -10,9 +10,8 @@ use serde_json::Value;
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
-    incident::{self, Stall},
+    incident::{self, Stall, was_long_for_its_caller},
     kernel,
-    quiet::was_long_for_its_caller,
     truth::is_rt,
 };
 

@@ -8,7 +8,11 @@ use std::{
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::{checks::Checks, detector, errors::one_line, precondition};
+use crate::{
+    checks::Checks,
+    detector::{self, one_line},
+    precondition,
+};
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 

@@ -11,18 +11,14 @@ use std::{
 use anyhow::Context as _;
 use fslockup::directories::predict::{Measured, Rates};
 use fslockup_tests::{Account, TimedCall, background::Background, workload};
-use nix::{
-    mount::{MsFlags, mount, umount},
-    sys::signal::Signal,
-};
+use nix::{mount::umount, sys::signal::Signal};
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
-    detector::{self, Detector, nothing_lost},
-    errors::one_line,
-    kernel::{self, flooded_dir},
-    negative_flood::{LARGE_COUNT, precise},
+    checks::{Checks, precise},
+    detector::{self, Detector, nothing_lost, one_line},
+    floods::LARGE_COUNT,
+    kernel::{self, bind_mount, flooded_dir},
     overlay::Overlay,
     precondition,
 };
@@ -182,21 +178,6 @@ fn samples(checks: &mut Checks, counted: &Counted) {
                 > samples.len() / 2,
         format!("{samples:?}"),
     );
-}
-
-/// The directory once more, as the root of a mount.
-pub fn bind_mount(dir: &Path) -> anyhow::Result<PathBuf> {
-    let bound = PathBuf::from("/mnt/bound");
-    fs::create_dir_all(&bound)?;
-    mount(
-        Some(dir),
-        &bound,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .context("bind mount")?;
-    Ok(bound)
 }
 
 /// The children of an overlay's directory are its own, not those of the layers.

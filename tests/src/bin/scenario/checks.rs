@@ -102,3 +102,12 @@ impl Checks {
         })
     }
 }
+
+/// A count or a length as the figures and ratios of scenarios have it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nanoseconds and counts far below 2^53"
+)]
+pub fn precise(number: u64) -> f64 {
+    number as f64
+}

@@ -12,9 +12,9 @@ use nix::{
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
+    floods::{SHORT_WALK_COUNT, SHORT_WALK_OPTIONS},
     incident::{self, Incident},
     kernel,
-    two_walks::{CHILDREN_COUNT, OPTIONS},
 };
 
 const DAY_S: i64 = 86_400;
@@ -24,9 +24,9 @@ const STEPS: [i64; 4] = [0, 1, -2, 1];
 const NOTICED: Duration = Duration::from_millis(500);
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
+    let dir = kernel::flooded_dir(SHORT_WALK_COUNT)?;
     let before_ns = task::monotonic_ns()?;
-    let mut detector = Detector::start(OPTIONS)?;
+    let mut detector = Detector::start(SHORT_WALK_OPTIONS)?;
     let attached_ns = task::monotonic_ns()?;
     for days in STEPS {
         step(days)?;

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
+    kernel::INSTRUCTION_NS,
     truth::Truth,
 };
 
@@ -21,9 +22,6 @@ const RUNS_MAX: usize = 30;
 /// They agree if they are 0.2 % apart: 12 to 16 instructions of a context switch. Where none do, the median of all counts:
 /// with PREEMPT_RT runs of 2,000 instructions scatter by 40, around one and the same.
 const TOLERANCE_DIVISOR: u64 = 500;
-
-/// An instruction takes this long in instruction time.
-pub const INSTRUCTION_NS: u64 = 2;
 
 /// Added to a context switch with its wakeup, at most, beyond what an empty program on the same
 /// tracepoint adds: on 6.1 that is 47 instructions, on 7.3 already 130.

@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use crate::{
     checks::Checks,
     detector::{Detector, nothing_lost},
+    floods::{LONG_WALK_COUNT, SHORT_WALK_OPTIONS},
     incident::Incident,
-    kernel, running,
-    two_walks::OPTIONS,
+    kernel,
 };
 
 /// A busy host can run a waiter or sleeper beside the walk instead of in it; then it is watched again.
@@ -24,10 +24,10 @@ const SECOND: u32 = 2;
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     // Long enough for others to wait.
-    let dir = kernel::flooded_dir(running::CHILDREN_COUNT)?;
+    let dir = kernel::flooded_dir(LONG_WALK_COUNT)?;
     let path = dir.to_str().context("a path of ours")?;
     set_online(FIRST, false)?;
-    let mut detector = Detector::start(OPTIONS)?;
+    let mut detector = Detector::start(SHORT_WALK_OPTIONS)?;
     let on_0 = watched(&mut detector, path, 0)?;
     checks.equal("with a CPU away: the walk's CPU", on_0.walk.cpu, 0);
 

@@ -9,10 +9,9 @@ use nix::sys::{inotify::AddWatchFlags, signal::Signal};
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{self, Detector, nothing_lost},
     exposure, kernel,
-    negative_flood::precise,
     producers::{is_near, named},
     systemd::{call, wait_until_started},
 };

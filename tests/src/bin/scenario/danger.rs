@@ -13,10 +13,9 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
-    census::bind_mount,
     checks::Checks,
     detector::{self, Detector},
-    kernel,
+    kernel::{self, bind_mount},
     producers::{Program, is_near},
 };
 

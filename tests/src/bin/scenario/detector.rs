@@ -278,3 +278,41 @@ pub fn check() -> anyhow::Result<Value> {
     serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+/// Holds one failed call against what users are promised.
+pub fn one_line(checks: &mut Checks, what: &str, output: &Output, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    checks.equal(format!("{what}: exit code"), output.status.code(), Some(2));
+    checks.equal(format!("{what}: lines on stderr"), said.lines().count(), 1);
+    for word in words {
+        checks.that(
+            format!("{what}: it says '{word}'"),
+            said.contains(word),
+            said.trim(),
+        );
+    }
+}
+
+/// The kernel frees programs some time after the last descriptor closes.
+pub fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
+    let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
+    checks.that(
+        format!("{when}: nothing is left in the kernel"),
+        gone.is_ok(),
+        format!("{:?}", kernel::leftovers()?),
+    );
+    Ok(())
+}
+
+/// Where a probe is attached, or would be.
+pub fn function_of(facts: &Value, probe: &str) -> anyhow::Result<String> {
+    let probes = facts["attached"]["probes"].as_array();
+    let found = probes
+        .into_iter()
+        .flatten()
+        .find(|attached| attached["probe"] == probe)
+        .and_then(|attached| attached["targets"][0]["function"].as_str());
+    Ok(found
+        .with_context(|| format!("no probe {probe} in {facts}"))?
+        .to_owned())
+}

@@ -1,11 +1,6 @@
 //! Errors as users meet them: one line on stderr that names the object and the way out, exit 2.
 
-use std::{
-    fs, io,
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{fs, io, os::unix::process::CommandExt as _, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 use nix::{
@@ -13,7 +8,11 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use crate::{checks::Checks, detector, kernel};
+use crate::{
+    checks::Checks,
+    detector::{self, one_line},
+    kernel,
+};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -22,20 +21,6 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     no_type_information(checks)?;
     no_walker(checks)?;
     record_to_nowhere(checks)
-}
-
-/// Holds one failed call against what users are promised.
-pub fn one_line(checks: &mut Checks, what: &str, output: &Output, words: &[&str]) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    checks.equal(format!("{what}: exit code"), output.status.code(), Some(2));
-    checks.equal(format!("{what}: lines on stderr"), said.lines().count(), 1);
-    for word in words {
-        checks.that(
-            format!("{what}: it says '{word}'"),
-            said.contains(word),
-            said.trim(),
-        );
-    }
 }
 
 fn not_root(checks: &mut Checks) -> anyhow::Result<()> {

@@ -6,10 +6,10 @@ use fslockup_tests_ebpf::HOLDS_KEPT;
 use nix::sys::signal::Signal;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
+    floods::LARGE_COUNT,
     incident, kernel,
-    negative_flood::{LARGE_COUNT, precise},
     truth::{Truth, is_rt},
 };
 

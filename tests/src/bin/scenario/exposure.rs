@@ -7,7 +7,10 @@ use anyhow::Context as _;
 use fslockup_tests::{TimedCall, workload};
 use serde_json::Value;
 
-use crate::{checks::Checks, kernel};
+use crate::{
+    checks::{Checks, precise},
+    kernel,
+};
 
 /// Which walks a kernel does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl Times {
         let of_step = self.0.iter().filter(|call| call.step == step);
         let shortest = of_step.map(TimedCall::call_ns).min();
         let shortest = shortest.with_context(|| format!("no call {step}"))?;
-        Ok(crate::negative_flood::precise(shortest))
+        Ok(precise(shortest))
     }
 }
 

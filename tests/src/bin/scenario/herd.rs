@@ -11,12 +11,11 @@ use nix::sys::{
 };
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
     exposure,
     incident::{Incident, Walk},
     kernel,
-    negative_flood::precise,
 };
 
 /// Enough for a walk of some milliseconds under emulation, so that all threads come to it.

@@ -205,3 +205,21 @@ fn entries(dir: &Path) -> anyhow::Result<Vec<String>> {
 pub fn is_instruction_time() -> bool {
     std::env::var("VMTEST_MODE").is_ok_and(|mode| mode == "icount")
 }
+
+/// The directory once more, as the root of a mount.
+pub fn bind_mount(dir: &Path) -> anyhow::Result<PathBuf> {
+    let bound = PathBuf::from("/mnt/bound");
+    fs::create_dir_all(&bound)?;
+    mount(
+        Some(dir),
+        &bound,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .context("bind mount")?;
+    Ok(bound)
+}
+
+/// An instruction takes this long in instruction time.
+pub const INSTRUCTION_NS: u64 = 2;

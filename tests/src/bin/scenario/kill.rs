@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, nothing_lost},
+    detector::{self, Detector, nothing_left, nothing_lost},
     kernel, precondition,
 };
 
@@ -31,17 +31,6 @@ pub fn clean_stop(checks: &mut Checks) -> anyhow::Result<()> {
         text.lines().last().unwrap_or_default(),
     );
     nothing_left(checks, "after --duration")
-}
-
-/// The kernel frees programs some time after the last descriptor closes.
-pub fn nothing_left(checks: &mut Checks, when: &str) -> anyhow::Result<()> {
-    let gone = kernel::wait_until("nothing left", || Ok(kernel::leftovers()?.is_empty()));
-    checks.that(
-        format!("{when}: nothing is left in the kernel"),
-        gone.is_ok(),
-        format!("{:?}", kernel::leftovers()?),
-    );
-    Ok(())
 }
 
 /// Nobody can catch SIGKILL: that its file descriptors close must be enough.

@@ -4,7 +4,11 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use crate::{checks::Checks, detector, errors::one_line, precondition};
+use crate::{
+    checks::Checks,
+    detector::{self, one_line},
+    precondition,
+};
 
 /// What `lockdown=` on the kernel's command line sets at boot (security/lockdown/lockdown.c); it can only be raised.
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";

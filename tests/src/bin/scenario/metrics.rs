@@ -11,11 +11,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
-    detector::{self, Detector, nothing_lost},
-    errors::one_line,
+    checks::{Checks, precise},
+    detector::{self, Detector, nothing_lost, one_line},
     kernel,
-    negative_flood::precise,
     scrape::{Scrape, bring_loopback_up},
 };
 

@@ -7,16 +7,11 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{self, Detector, nothing_lost},
+    floods::{LARGE_COUNT, SMALL_COUNT},
     kernel, precondition, producers,
 };
-
-/// Children of the smaller directory.
-const SMALL_COUNT: u64 = 20_000;
-
-/// Children of the larger directory.
-pub const LARGE_COUNT: u64 = 4 * SMALL_COUNT;
 
 /// How much longer a walk is over four times as many: measured 3.989 to 4.001 on seven kernels.
 const WALK_RATIO: RangeInclusive<f64> = 3.9..=4.1;
@@ -180,12 +175,4 @@ fn right_walk(
         .as_u64()
         .map(precise)
         .ok_or_else(|| anyhow::anyhow!("no length: {found}"))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "nanoseconds and counts far below 2^53"
-)]
-pub fn precise(number: u64) -> f64 {
-    number as f64
 }

@@ -7,10 +7,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
     kernel,
-    negative_flood::precise,
     producers::{OPTIONS, in_cgroup, incident_of, is_near, origin, run},
 };
 

@@ -7,12 +7,11 @@ use fslockup_tests::{Account, TimedCall, background::Background, workload};
 use nix::sys::signal::Signal;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
+    floods::SHORT_WALK_OPTIONS,
     incident::{self, Incident},
     kernel,
-    negative_flood::precise,
-    two_walks::OPTIONS,
 };
 
 const CHILDREN_COUNT: u64 = 60_000;
@@ -35,7 +34,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let path = dir.to_str().context("a path of ours")?;
     let other_dir = kernel::ramfs_dir(FILES_COUNT)?;
     let other = other_dir.to_str().context("a path of ours")?;
-    let mut detector = Detector::start(OPTIONS)?;
+    let mut detector = Detector::start(SHORT_WALK_OPTIONS)?;
     let files = FILES_COUNT.to_string();
     let seekers = Background::start(&["seek", "--dir", other, "--to", &files, "--cpus", "1"])?;
     let lookers = Background::start(&["lookup", "--dir", path, "--cpus", "2"])?;

@@ -12,7 +12,10 @@ use anyhow::Context as _;
 use fslockup_tests::{TimedCall, workload};
 use serde_json::Value;
 
-use crate::{checks::Checks, detector::Detector, negative_flood::precise};
+use crate::{
+    checks::{Checks, precise},
+    detector::Detector,
+};
 
 /// Every walk is an incident, and nobody's waits fill the ring.
 pub const OPTIONS: [&str; 8] = [

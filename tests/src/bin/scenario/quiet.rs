@@ -11,6 +11,7 @@ use crate::{
     checks::Checks,
     detector::{Detector, Ended, nothing_lost},
     exposure::{self, Times},
+    incident::was_long_for_its_caller,
     kernel,
 };
 
@@ -31,13 +32,6 @@ const OVER_THRESHOLD_COUNT: u64 = 60_000;
 
 /// The threshold that is given to the detector.
 const WALK_THRESHOLD_NS: u64 = 2_000_000;
-
-/// A host can take the CPU away in the middle of the shortest walk (seen once in two runs over 1 ms, four vCPUs on
-/// two busy cores): then it is long by its caller's own clock, and rightly reported.
-pub fn was_long_for_its_caller(line: &Value, calls: &[TimedCall], threshold_ns: u64) -> bool {
-    let mut calls = calls.iter();
-    calls.any(|call| line["walk"]["tid"] == call.pid && call.call_ns() >= threshold_ns)
-}
 
 /// A directory of ten is walked, in no time.
 pub fn small_directory(checks: &mut Checks) -> anyhow::Result<()> {

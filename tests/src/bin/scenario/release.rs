@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use crate::{
     checks::Checks,
-    contention::{self, FILES_COUNT},
+    contended::{self, FILES_COUNT},
     incident, kernel,
 };
 
@@ -14,7 +14,7 @@ const TOLERANCE_NS: u64 = 50_000;
 /// The derived hold of `d_lock` against the one that ends at `contended_release`.
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
-    let seen = contention::observe(checks, &dir, &["--exact-release"])?;
+    let seen = contended::observe(checks, &dir, &["--exact-release"])?;
     for call in &seen.calls {
         let incident = incident::of_call(checks, &seen.incidents, call)?;
         let hold = incident.hold_of_walker("d_lock").context("no d_lock")?;

@@ -8,18 +8,14 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, Ended, nothing_lost},
+    floods::LONG_WALK_COUNT,
     kernel,
-    negative_flood::precise,
 };
 
-/// Enough for some 20 ms under emulation, against a poll every millisecond. Others that need a long walk share the
-/// directory.
-pub const CHILDREN_COUNT: u64 = 200_000;
-
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
+    let dir = kernel::flooded_dir(LONG_WALK_COUNT)?;
     let mut detector = Detector::start(&["--walk-threshold", "5ms", "--poll-period", "1ms"])?;
     detector.settle()?;
     let (running, finished, tries) = announced(&mut detector, &dir)?;

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    contention::{FILES_COUNT, OPTIONS, TIMEKEEPER_CPU},
+    contended::{FILES_COUNT, OPTIONS, TIMEKEEPER_CPU},
     detector::{Detector, nothing_lost},
     incident::{self, Incident, Stall},
     kernel,

@@ -24,10 +24,9 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, nothing_lost},
-    errors::one_line,
+    detector::{self, Detector, nothing_lost, one_line},
+    floods::LONG_WALK_COUNT,
     kernel::{self, PATIENCE},
-    running,
 };
 
 /// A busy host may let the walk end before the one who kills gets a CPU; then it is tried again.
@@ -41,7 +40,7 @@ const TINY_CHILDREN_COUNT: u64 = 64;
 const TINY: [&str; 4] = ["--walk-threshold", "1us", "--incident-threshold", "1us"];
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(running::CHILDREN_COUNT)?;
+    let dir = kernel::flooded_dir(LONG_WALK_COUNT)?;
     // On the file system of the walked directory, which is the harder place.
     let state = kernel::disk().join("state");
     orderly(checks, &dir, &state)?;

@@ -17,8 +17,7 @@ use serde_json::Value;
 
 use crate::{
     checks::Checks,
-    detector::{self, Detector, Ended},
-    errors::one_line,
+    detector::{self, Detector, Ended, one_line},
     kernel,
 };
 

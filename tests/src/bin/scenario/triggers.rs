@@ -11,12 +11,11 @@ use fslockup_tests::{TimedCall, workload};
 use nix::sys::signal::Signal;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
     exposure,
     incident::{self, Incident},
     kernel,
-    negative_flood::precise,
     overlay::Overlay,
     precondition, producers,
 };

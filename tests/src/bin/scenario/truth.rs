@@ -5,7 +5,7 @@ use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::Program};
 use fslockup_tests_ebpf::{HOLDS_KEPT, Hold};
 use serde_json::Value;
 
-use crate::agreement::function_of;
+use crate::detector::function_of;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/truth"));
 

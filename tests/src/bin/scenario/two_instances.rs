@@ -6,15 +6,17 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, Ended, nothing_lost},
+    detector::{Detector, Ended, nothing_left, nothing_lost},
+    floods::{SHORT_WALK_COUNT, SHORT_WALK_OPTIONS},
     incident, kernel,
-    kill::nothing_left,
-    two_walks::{CHILDREN_COUNT, OPTIONS},
 };
 
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
-    let dir = kernel::flooded_dir(CHILDREN_COUNT)?;
-    let mut detectors = [Detector::start(OPTIONS)?, Detector::start(OPTIONS)?];
+    let dir = kernel::flooded_dir(SHORT_WALK_COUNT)?;
+    let mut detectors = [
+        Detector::start(SHORT_WALK_OPTIONS)?,
+        Detector::start(SHORT_WALK_OPTIONS)?,
+    ];
     let programs = kernel::programs()?;
     // The kernel cuts names: an entry and an exit can look alike.
     let is_even = |name: &str| {

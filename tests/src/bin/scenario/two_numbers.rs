@@ -11,8 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     checks::Checks,
-    detector::{Detector, nothing_lost},
-    kill::nothing_left,
+    detector::{Detector, nothing_left, nothing_lost},
 };
 
 /// As 7.3~rc7-1~exp1 in Debian's experimental calls itself.

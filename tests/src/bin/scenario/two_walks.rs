@@ -5,37 +5,22 @@ use fslockup_tests::{Account, TimedCall, background::Background, task, workload}
 use nix::sys::signal::Signal;
 
 use crate::{
-    checks::Checks,
+    checks::{Checks, precise},
     detector::{Detector, nothing_lost},
+    floods::{SHORT_WALK_COUNT, SHORT_WALK_OPTIONS},
     incident::{self, Incident},
     kernel,
-    negative_flood::precise,
 };
-
-/// Long enough, some 5 ms under emulation, for both to run at once.
-pub const CHILDREN_COUNT: u64 = 60_000;
 
 /// A busy host can run the two one after the other; then they are watched again.
 const ROUNDS_MAX: usize = 20;
 
-/// Thresholds below what a short walk under emulation does.
-pub const OPTIONS: &[&str] = &[
-    "--walk-threshold",
-    "1ms",
-    "--incident-threshold",
-    "1ms",
-    "--wait-threshold",
-    "100us",
-    "--stall-threshold",
-    "1ms",
-];
-
 pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
     let other = kernel::new_dir("two-walks")?;
-    workload::flood(&other, CHILDREN_COUNT, 7)?;
+    workload::flood(&other, SHORT_WALK_COUNT, 7)?;
     let sides = [
         Side {
-            dir: kernel::flooded_dir(CHILDREN_COUNT)?,
+            dir: kernel::flooded_dir(SHORT_WALK_COUNT)?,
             watch_cpu: 0,
             lookup_cpu: 2,
         },
@@ -45,7 +30,7 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
             lookup_cpu: 3,
         },
     ];
-    let mut detector = Detector::start(OPTIONS)?;
+    let mut detector = Detector::start(SHORT_WALK_OPTIONS)?;
     let lookers = [sides[0].look_up()?, sides[1].look_up()?];
     let mut rounds: Vec<[TimedCall; 2]> = Vec::new();
     let mut is_done = false;

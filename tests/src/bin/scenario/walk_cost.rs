@@ -14,7 +14,10 @@ use fslockup_tests::{TimedCall, workload};
 use serde_json::{Value, json};
 
 use crate::{
-    checks::Checks, cost::INSTRUCTION_NS, exposure, kernel, negative_flood::precise, worse,
+    checks::{Checks, precise},
+    exposure,
+    kernel::{self, INSTRUCTION_NS},
+    worse,
 };
 
 /// Children of the directory, one size after the other: names are added, never taken away.
