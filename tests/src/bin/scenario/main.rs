@@ -1,149 +1,145 @@
 //! What runs inside a guest: each scenario provokes something for real, lets `fslockup` see it,
 //! and holds what it said against the workload's own account.
 
-mod agreement;
-mod attach_coverage;
-mod busy;
-mod capabilities;
-mod census;
-mod checks;
-mod child_access;
-mod clock_stepped;
-mod contended;
-mod contention;
-mod cost;
-mod coverage;
-mod cpu_offline;
-mod daemon_reload;
-mod danger;
-mod detector;
-mod errors;
-mod exact;
-mod exposure;
-mod floods;
-mod herd;
-mod incident;
-mod kernel;
-mod kill;
-mod lockdown;
-mod many_watches;
-mod metrics;
-mod negative_flood;
-mod origin;
-mod origin_cases;
-mod origin_container;
-mod origin_deep;
-mod origin_drop;
-mod origin_hostile;
-mod origin_short;
-mod other_lock;
-mod overflow;
-mod overlay;
-mod package;
-mod package_life;
-mod paths;
-mod precondition;
-mod producers;
-mod quiet;
-mod release;
-mod removal;
-mod running;
-mod sandbox;
-mod scrape;
-mod self_budget;
-mod service;
-mod soak;
-mod soft_lockup;
-mod stall;
-mod state_dir;
-mod storm;
-mod systemd;
-mod trace;
-mod tracefs;
-mod triggers;
-mod truth;
-mod two_instances;
-mod two_numbers;
-mod two_walks;
-mod walk_cost;
-mod walker_waits;
-mod worse;
+mod stage;
+mod walks {
+    pub mod herd;
+    pub mod many_watches;
+    pub mod negative_flood;
+    pub mod overflow;
+    pub mod paths;
+    pub mod quiet;
+    pub mod removal;
+    pub mod running;
+    pub mod storm;
+    pub mod triggers;
+    pub mod two_walks;
+}
+mod waits {
+    pub mod contention;
+    pub mod other_lock;
+    pub mod walker_waits;
+}
+mod stalls {
+    pub mod busy;
+    pub mod soft_lockup;
+    pub mod stall;
+}
+mod origin {
+    pub mod cases;
+    pub mod coverage;
+    pub mod hostile_names;
+    pub mod several;
+    pub mod short_lived;
+    pub mod trace;
+}
+mod census {
+    pub mod children;
+    pub mod danger;
+}
+mod faults {
+    pub mod capabilities;
+    pub mod clock_stepped;
+    pub mod cpu_offline;
+    pub mod errors;
+    pub mod kill;
+    pub mod lockdown;
+    pub mod two_instances;
+    pub mod two_numbers;
+}
+mod service {
+    pub mod daemon_reload;
+    pub mod metrics;
+    pub mod package;
+    pub mod self_budget;
+    pub mod soak;
+    pub mod state_dir;
+    pub mod unit;
+}
+mod compare {
+    pub mod agreement;
+    pub mod attach_coverage;
+    pub mod child_access;
+    pub mod cost;
+    pub mod exact;
+    pub mod release;
+    pub mod walk_cost;
+}
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use checks::Checks;
-use precondition::NotApplicable;
+use stage::{checks::Checks, precondition::NotApplicable};
 
 /// A scenario's claims go into the checks; an error means that it could not be carried out.
 type Scenario = fn(&mut Checks) -> anyhow::Result<()>;
 
 /// Every scenario by its name in images/scenarios.toml.
 const SCENARIOS: &[(&str, Scenario)] = &[
-    ("negative-flood", negative_flood::scenario),
-    ("no-watch", quiet::no_watch),
-    ("small-directory", quiet::small_directory),
-    ("entries-only", quiet::entries_only),
-    ("removal", removal::scenario),
-    ("triggers", triggers::scenario),
-    ("triggers-xfs", triggers::on_xfs),
-    ("triggers-btrfs", triggers::on_btrfs),
-    ("triggers-overlay", triggers::on_overlay),
-    ("herd", herd::scenario),
-    ("kprobe-fallback", negative_flood::with_kprobes),
-    ("running-walk", running::scenario),
-    ("clean-stop", kill::clean_stop),
-    ("kill-9", kill::kill_9),
-    ("two-numbers", two_numbers::scenario),
-    ("paths", paths::scenario),
-    ("capabilities", capabilities::scenario),
-    ("errors", errors::scenario),
-    ("lockdown", lockdown::scenario),
-    ("contention", contention::scenario),
-    ("wait-fallback", contention::through_tracepoints),
-    ("stall", stall::scenario),
-    ("rt", stall::rt),
-    ("two-walks", two_walks::scenario),
-    ("busy-not-locked", busy::scenario),
-    ("other-lock", other_lock::scenario),
-    ("walker-waits", walker_waits::scenario),
-    ("soft-lockup", soft_lockup::scenario),
-    ("overflow", overflow::scenario),
-    ("exact-hold", exact::scenario),
-    ("exact-release", release::scenario),
-    ("tracer-agreement", agreement::with_function_graph),
-    ("wait-agreement", agreement::with_probe_events),
-    ("cost", cost::scenario),
-    ("walk-cost", walk_cost::scenario),
-    ("child-access", child_access::scenario),
-    ("attach-coverage", attach_coverage::scenario),
-    ("coverage", coverage::scenario),
-    ("coverage-xfs", coverage::on_xfs),
-    ("coverage-btrfs", coverage::on_btrfs),
-    ("census", census::scenario),
-    ("census-churn", census::churn),
-    ("census-million", census::million),
-    ("prediction", census::prediction),
-    ("danger", danger::scenario),
-    ("trace", trace::scenario),
-    ("origin", origin::scenario),
-    ("short-lived", origin_short::scenario),
-    ("hostile-names", origin_hostile::scenario),
-    ("origin-cases", origin_cases::scenario),
-    ("metrics", metrics::scenario),
-    ("service", service::scenario),
-    ("package", package::scenario),
-    ("daemon-reload", daemon_reload::scenario),
-    ("daemon-reload-252", daemon_reload::debian_12),
-    ("daemon-reload-257", daemon_reload::debian_13),
-    ("state-dir", state_dir::scenario),
-    ("two-instances", two_instances::scenario),
-    ("clock-stepped", clock_stepped::scenario),
-    ("cpu-offline", cpu_offline::scenario),
-    ("many-watches", many_watches::scenario),
-    ("storm", storm::scenario),
-    ("self-budget", self_budget::scenario),
-    ("soak", soak::scenario),
+    ("negative-flood", walks::negative_flood::scenario),
+    ("no-watch", walks::quiet::no_watch),
+    ("small-directory", walks::quiet::small_directory),
+    ("entries-only", walks::quiet::entries_only),
+    ("removal", walks::removal::scenario),
+    ("triggers", walks::triggers::scenario),
+    ("triggers-xfs", walks::triggers::on_xfs),
+    ("triggers-btrfs", walks::triggers::on_btrfs),
+    ("triggers-overlay", walks::triggers::on_overlay),
+    ("herd", walks::herd::scenario),
+    ("kprobe-fallback", walks::negative_flood::with_kprobes),
+    ("running-walk", walks::running::scenario),
+    ("clean-stop", faults::kill::clean_stop),
+    ("kill-9", faults::kill::kill_9),
+    ("two-numbers", faults::two_numbers::scenario),
+    ("paths", walks::paths::scenario),
+    ("capabilities", faults::capabilities::scenario),
+    ("errors", faults::errors::scenario),
+    ("lockdown", faults::lockdown::scenario),
+    ("contention", waits::contention::scenario),
+    ("wait-fallback", waits::contention::through_tracepoints),
+    ("stall", stalls::stall::scenario),
+    ("rt", stalls::stall::rt),
+    ("two-walks", walks::two_walks::scenario),
+    ("busy-not-locked", stalls::busy::scenario),
+    ("other-lock", waits::other_lock::scenario),
+    ("walker-waits", waits::walker_waits::scenario),
+    ("soft-lockup", stalls::soft_lockup::scenario),
+    ("overflow", walks::overflow::scenario),
+    ("exact-hold", compare::exact::scenario),
+    ("exact-release", compare::release::scenario),
+    ("tracer-agreement", compare::agreement::with_function_graph),
+    ("wait-agreement", compare::agreement::with_probe_events),
+    ("cost", compare::cost::scenario),
+    ("walk-cost", compare::walk_cost::scenario),
+    ("child-access", compare::child_access::scenario),
+    ("attach-coverage", compare::attach_coverage::scenario),
+    ("coverage", origin::coverage::scenario),
+    ("coverage-xfs", origin::coverage::on_xfs),
+    ("coverage-btrfs", origin::coverage::on_btrfs),
+    ("census", census::children::scenario),
+    ("census-churn", census::children::churn),
+    ("census-million", census::children::million),
+    ("prediction", census::children::prediction),
+    ("danger", census::danger::scenario),
+    ("trace", origin::trace::scenario),
+    ("origin", origin::several::scenario),
+    ("short-lived", origin::short_lived::scenario),
+    ("hostile-names", origin::hostile_names::scenario),
+    ("origin-cases", origin::cases::scenario),
+    ("metrics", service::metrics::scenario),
+    ("service", service::unit::scenario),
+    ("package", service::package::scenario),
+    ("daemon-reload", service::daemon_reload::scenario),
+    ("daemon-reload-252", service::daemon_reload::debian_12),
+    ("daemon-reload-257", service::daemon_reload::debian_13),
+    ("state-dir", service::state_dir::scenario),
+    ("two-instances", faults::two_instances::scenario),
+    ("clock-stepped", faults::clock_stepped::scenario),
+    ("cpu-offline", faults::cpu_offline::scenario),
+    ("many-watches", walks::many_watches::scenario),
+    ("storm", walks::storm::scenario),
+    ("self-budget", service::self_budget::scenario),
+    ("soak", service::soak::scenario),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
