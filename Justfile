@@ -66,9 +66,15 @@ gate BASELINE CANDIDATE *ARGS: build
 soak KERNEL="6.1": build
     {{bin}}/vmtest run --kernel {{KERNEL}} --scenario soak --out target/soak
 
+# Format all sources, those too that cargo fmt does not find: a macro names the scenarios' files
+format:
+    cargo fmt --all
+    rustfmt --edition 2024 tests/src/bin/scenario/*/*.rs
+
 # Formatting, clippy on both halves, generated tables
 lint: build
     cargo fmt --all --check
+    rustfmt --check --edition 2024 tests/src/bin/scenario/*/*.rs
     cargo clippy --release --all-targets -- -D warnings
     cd detector-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings
     cd tests-ebpf && {{bpf_env}} cargo clippy --release --lib --bins -Z build-std=core --target bpfel-unknown-none -- -D warnings

@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 #[ignore = "boots guests: ./justw test-harness"]
 fn every_kernel_of_the_matrix_boots_and_is_the_pinned_one() {
-    let scenario = "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"boots\"\nsummary = \"s\"\ncommand = [\"true\"]\n\
+    let scenario = "[every_guest]\nhas_busybox = true\n[[scenario]]\nname = \"boots\"\nsummary = \"s\"\ncommand = [\"true\"]\n\
         disk = { fs = \"ext4\", size_mib = 64 }\ntime_limit_s = 30\n";
     let (output, out) = run(scenario, &[]);
     assert!(output.status.success(), "{output:?}");
@@ -323,7 +323,7 @@ fn qemu_dies_with_a_killed_harness() {
 #[ignore = "boots guests: ./justw test-harness"]
 fn a_scenario_has_its_kernels_name() {
     let manifest = format!(
-        "[guest]\nhas_busybox = true\n[[scenario]]\nname = \"named\"\nsummary = \"s\"\n\
+        "[every_guest]\nhas_busybox = true\n[[scenario]]\nname = \"named\"\nsummary = \"s\"\n\
          command = [\"sh\", \"-c\", \"test $VMTEST_KERNEL = {}\"]\ntime_limit_s = 30\n",
         kernel()
     );
@@ -351,7 +351,7 @@ fn what_no_repetition_excuses_is_final_and_what_is_missing_is_named() {
         )
     };
     let manifest = [
-        "[guest]\nhas_busybox = true\n".to_owned(),
+        "[every_guest]\nhas_busybox = true\n".to_owned(),
         scenario("at-boot", "true", at_boot),
         scenario("overwritten", overwritten, "cpus = 1"),
         scenario("blocked", blocked, disk),
@@ -434,7 +434,7 @@ fn a_death_costs_only_the_scenario_it_happened_in() {
     // The pause before the crash: what a program wrote is with the host only once PID 1 has read the
     // pipe, and a panic doesn't wait for that.
     let manifest = [
-        "[guest]\nhas_busybox = true\n".to_owned(),
+        "[every_guest]\nhas_busybox = true\n".to_owned(),
         scenario("first", "echo hello; : > $VMTEST_OUT/kept"),
         scenario("dies", "echo last words; sleep 2; echo c > /proc/sysrq-trigger; sleep 60"),
         scenario("fails", "echo no >&2; exit 3"),

@@ -1,7 +1,7 @@
 //! The manifest of scenarios and of the guest's programs (`images/scenarios.toml`).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 
 const DEFAULT_MANIFEST: &str = include_str!("../../../images/scenarios.toml");
 
-/// What is in every scenario's guest.
+/// What is in every scenario's guest (`[every_guest]`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestEntry {
@@ -32,73 +32,50 @@ pub struct GuestEntry {
 }
 
 /// One scenario: a program that runs in a guest and exits 0 when it passed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// Its name.
     pub name: String,
     /// What it shows, a sentence.
     pub summary: String,
     /// What runs in the guest; `scenario NAME` when not given.
-    #[serde(default)]
     pub command: Vec<String>,
     /// How the guest's time passes.
-    #[serde(default)]
     pub mode: Mode,
     /// Virtual CPUs.
-    #[serde(default = "default_cpus")]
     pub cpus: u32,
     /// The guest's memory.
-    #[serde(default = "default_memory_mib")]
     pub memory_mib: u32,
     /// Its disk, or none.
     pub disk: Option<DiskSpec>,
     /// The Debian suite of its root, with systemd as PID 1, instead of a disk.
     pub root: Option<String>,
     /// Files and directories beside the guest's programs, copied to its `/` (with a root: to `/vmtest`).
-    #[serde(default)]
     pub files: Vec<String>,
     /// More words for the kernel's command line.
-    #[serde(default)]
     pub kernel_args: Vec<String>,
     /// Kernel modules that it needs beside those of every guest, by name.
-    #[serde(default)]
     pub modules: Vec<String>,
     /// Whether it may run in one boot with others of equal needs.
-    #[serde(default)]
     pub is_shared: bool,
     /// Where it comes among those: behind all with a smaller number. One that leaves the guest another than it found
     /// it comes behind those that mind.
-    #[serde(default)]
     pub order: u32,
     /// Runs only when it is named: it takes too long for every day.
-    #[serde(default)]
     pub is_optional: bool,
     /// Whether it shows a property of the kernel, by which kernels are compared; most test what `fslockup` does with
     /// its user.
-    #[serde(default)]
     pub gates: bool,
     /// Guest time after which it has failed.
     pub time_limit_s: u64,
     /// Reports of the kernel that belong to it and are no fault.
-    #[serde(default)]
     pub expects: Vec<ReportKind>,
     /// The only kernels it runs on, by name.
-    #[serde(default)]
     pub kernels: Vec<String>,
     /// The only kernels it runs on, by tag.
-    #[serde(default)]
     pub tags: Vec<String>,
     /// Why it does not run on all.
     pub because: Option<String>,
-}
-
-fn default_cpus() -> u32 {
-    4
-}
-
-fn default_memory_mib() -> u32 {
-    1024
 }
 
 impl Scenario {
@@ -141,9 +118,113 @@ impl Scenario {
 #[serde(deny_unknown_fields)]
 struct ManifestFile {
     #[serde(default)]
-    guest: GuestEntry,
+    every_guest: GuestEntry,
     #[serde(default)]
-    scenario: Vec<Scenario>,
+    guest: BTreeMap<String, GuestFields>,
+    #[serde(default)]
+    scenario: Vec<ScenarioEntry>,
+}
+
+/// What a guest is made of, as `[guest.NAME]` says it; what is not said has its default in [`ScenarioEntry::resolve`].
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuestFields {
+    mode: Option<Mode>,
+    cpus: Option<u32>,
+    memory_mib: Option<u32>,
+    disk: Option<DiskSpec>,
+    root: Option<String>,
+    kernel_args: Option<Vec<String>>,
+    modules: Option<Vec<String>>,
+}
+
+/// A scenario as it is written: with the name of a guest, or with the fields of one of its own. They stand here once
+/// more because serde's `flatten` loses the line of a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioEntry {
+    name: String,
+    summary: String,
+    #[serde(default)]
+    command: Vec<String>,
+    guest: Option<String>,
+    mode: Option<Mode>,
+    cpus: Option<u32>,
+    memory_mib: Option<u32>,
+    disk: Option<DiskSpec>,
+    root: Option<String>,
+    kernel_args: Option<Vec<String>>,
+    modules: Option<Vec<String>>,
+    #[serde(default)]
+    files: Vec<String>,
+    #[serde(default)]
+    is_shared: bool,
+    #[serde(default)]
+    order: u32,
+    #[serde(default)]
+    is_optional: bool,
+    #[serde(default)]
+    gates: bool,
+    time_limit_s: u64,
+    #[serde(default)]
+    expects: Vec<ReportKind>,
+    #[serde(default)]
+    kernels: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    because: Option<String>,
+}
+
+impl ScenarioEntry {
+    /// The scenario with its guest; the error is what is wrong with it.
+    fn resolve(self, guests: &BTreeMap<String, GuestFields>) -> Result<Scenario, String> {
+        let own = GuestFields {
+            mode: self.mode,
+            cpus: self.cpus,
+            memory_mib: self.memory_mib,
+            disk: self.disk,
+            root: self.root,
+            kernel_args: self.kernel_args,
+            modules: self.modules,
+        };
+        let guest = match &self.guest {
+            None => own,
+            Some(name) if own != GuestFields::default() => {
+                return Err(format!(
+                    "guest {name} and fields of a guest of its own: either, not both"
+                ));
+            }
+            Some(name) => guests.get(name).cloned().ok_or_else(|| {
+                let known: Vec<&str> = guests.keys().map(String::as_str).collect();
+                format!(
+                    "guest {name}: not in the manifest (it has: {})",
+                    known.join(" ")
+                )
+            })?,
+        };
+        Ok(Scenario {
+            name: self.name,
+            summary: self.summary,
+            command: self.command,
+            mode: guest.mode.unwrap_or_default(),
+            cpus: guest.cpus.unwrap_or(4),
+            memory_mib: guest.memory_mib.unwrap_or(1024),
+            disk: guest.disk,
+            root: guest.root,
+            files: self.files,
+            kernel_args: guest.kernel_args.unwrap_or_default(),
+            modules: guest.modules.unwrap_or_default(),
+            is_shared: self.is_shared,
+            order: self.order,
+            is_optional: self.is_optional,
+            gates: self.gates,
+            time_limit_s: self.time_limit_s,
+            expects: self.expects,
+            kernels: self.kernels,
+            tags: self.tags,
+            because: self.because,
+        })
+    }
 }
 
 /// All scenarios.
@@ -174,9 +255,18 @@ impl Scenarios {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
-        let ManifestFile { guest, scenario } = parse_toml(path, text)?;
+        let file: ManifestFile = parse_toml(path, text)?;
+        let resolved = file.scenario.into_iter().map(|entry| {
+            let name = entry.name.clone();
+            let wrong = |reason| ManifestError::Parse {
+                path: path.to_owned(),
+                reason: format!("scenario {name}: {reason}"),
+            };
+            entry.resolve(&file.guest).map_err(wrong)
+        });
+        let entries = resolved.collect::<Result<Vec<_>, _>>()?;
         let mut names = Names::default();
-        for entry in &scenario {
+        for entry in &entries {
             let wrong = |reason: &str| ManifestError::Parse {
                 path: path.to_owned(),
                 reason: format!("scenario {}: {reason}", entry.name),
@@ -203,8 +293,8 @@ impl Scenarios {
             }
         }
         Ok(Self {
-            guest,
-            entries: scenario,
+            guest: file.every_guest,
+            entries,
         })
     }
 
@@ -302,7 +392,7 @@ mod tests {
     use super::*;
 
     const SAMPLE: &str = r#"
-        [guest]
+        [every_guest]
         programs = ["fslockup"]
         [[scenario]]
         name = "one"
@@ -376,6 +466,45 @@ mod tests {
             assert!(error.starts_with(start), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_named_guest_is_as_good_as_its_fields() {
+        let disk = r#"disk = { fs = "ext4", size_mib = 512 }"#;
+        let fields = format!("{disk}\nmode = \"icount\"\ncpus = 1\nmodules = [\"overlay\"]");
+        let with_fields = SAMPLE.replace(disk, &fields);
+        let with_name = SAMPLE.replace(disk, "guest = \"timed\"") + "[guest.timed]\n" + &fields;
+        let entries = |text: &str| parse(text).expect("parses").entries;
+        assert_eq!(entries(&with_name), entries(&with_fields));
+        assert_eq!(entries(&with_name)[0].guest().cpus_count, 1);
+    }
+
+    #[test]
+    fn a_guest_that_is_not_there_or_not_alone_is_one_line() {
+        let disk = r#"disk = { fs = "ext4", size_mib = 512 }"#;
+        let guests = "[guest.quiet]\ncpus = 2\n[guest.timed]\nmode = \"icount\"\n";
+        let cases = [
+            (
+                "guest = \"quite\"".to_owned(),
+                "s.toml: scenario one: guest quite: not in the manifest (it has: quiet timed)",
+            ),
+            (
+                format!("guest = \"quiet\"\n{disk}"),
+                "s.toml: scenario one: guest quiet and fields of a guest of its own: either, not both",
+            ),
+            (
+                // What a guest has anyhow is a field as well.
+                "guest = \"quiet\"\ncpus = 4".to_owned(),
+                "s.toml: scenario one: guest quiet and fields of a guest of its own: either, not both",
+            ),
+        ];
+        for (instead, expected) in cases {
+            let text = SAMPLE.replace(disk, &instead) + guests;
+            assert_eq!(parse(&text).expect_err("a mistake").to_string(), expected);
+        }
+        let text = SAMPLE.to_owned() + "[guest.quiet]\ncpu = 2\n";
+        let error = parse(&text).expect_err("a mistake").to_string();
+        assert!(error.contains("unknown field `cpu`"), "{error}");
     }
 
     #[test]

@@ -1,148 +1,120 @@
 //! What runs inside a guest: each scenario provokes something for real, lets `fslockup` see it,
 //! and holds what it said against the workload's own account.
 
-mod agreement;
-mod attach_coverage;
-mod busy;
-mod capabilities;
-mod census;
-mod checks;
-mod child_access;
-mod clock_stepped;
-mod contention;
-mod cost;
-mod coverage;
-mod cpu_offline;
-mod daemon_reload;
-mod danger;
-mod detector;
-mod errors;
-mod exact;
-mod exposure;
-mod herd;
-mod incident;
-mod kernel;
-mod kill;
-mod lockdown;
-mod many_watches;
-mod metrics;
-mod negative_flood;
-mod origin;
-mod origin_cases;
-mod origin_container;
-mod origin_deep;
-mod origin_drop;
-mod origin_hostile;
-mod origin_short;
-mod other_lock;
-mod overflow;
-mod overlay;
-mod package;
-mod package_life;
-mod paths;
-mod precondition;
-mod producers;
-mod quiet;
-mod release;
-mod removal;
-mod running;
-mod sandbox;
-mod scrape;
-mod self_budget;
-mod service;
-mod soak;
-mod soft_lockup;
-mod stall;
-mod state_dir;
-mod storm;
-mod systemd;
-mod trace;
-mod tracefs;
-mod triggers;
-mod truth;
-mod two_instances;
-mod two_numbers;
-mod two_walks;
-mod walk_cost;
-mod walker_waits;
-mod worse;
+mod stage;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use checks::Checks;
-use precondition::NotApplicable;
+use stage::{checks::Checks, precondition::NotApplicable};
 
 /// A scenario's claims go into the checks; an error means that it could not be carried out.
 type Scenario = fn(&mut Checks) -> anyhow::Result<()>;
 
-/// Every scenario by its name in images/scenarios.toml.
-const SCENARIOS: &[(&str, Scenario)] = &[
-    ("negative-flood", negative_flood::scenario),
-    ("no-watch", quiet::no_watch),
-    ("small-directory", quiet::small_directory),
-    ("entries-only", quiet::entries_only),
-    ("removal", removal::scenario),
-    ("triggers", triggers::scenario),
-    ("triggers-xfs", triggers::on_xfs),
-    ("triggers-btrfs", triggers::on_btrfs),
-    ("triggers-overlay", triggers::on_overlay),
-    ("herd", herd::scenario),
-    ("kprobe-fallback", negative_flood::with_kprobes),
-    ("running-walk", running::scenario),
-    ("clean-stop", kill::clean_stop),
-    ("kill-9", kill::kill_9),
-    ("two-numbers", two_numbers::scenario),
-    ("paths", paths::scenario),
-    ("capabilities", capabilities::scenario),
-    ("errors", errors::scenario),
-    ("lockdown", lockdown::scenario),
-    ("contention", contention::scenario),
-    ("wait-fallback", contention::through_tracepoints),
-    ("stall", stall::scenario),
-    ("rt", stall::rt),
-    ("two-walks", two_walks::scenario),
-    ("busy-not-locked", busy::scenario),
-    ("other-lock", other_lock::scenario),
-    ("walker-waits", walker_waits::scenario),
-    ("soft-lockup", soft_lockup::scenario),
-    ("overflow", overflow::scenario),
-    ("exact-hold", exact::scenario),
-    ("exact-release", release::scenario),
-    ("tracer-agreement", agreement::with_function_graph),
-    ("wait-agreement", agreement::with_probe_events),
-    ("cost", cost::scenario),
-    ("walk-cost", walk_cost::scenario),
-    ("child-access", child_access::scenario),
-    ("attach-coverage", attach_coverage::scenario),
-    ("coverage", coverage::scenario),
-    ("coverage-xfs", coverage::on_xfs),
-    ("coverage-btrfs", coverage::on_btrfs),
-    ("census", census::scenario),
-    ("census-churn", census::churn),
-    ("census-million", census::million),
-    ("prediction", census::prediction),
-    ("danger", danger::scenario),
-    ("trace", trace::scenario),
-    ("origin", origin::scenario),
-    ("short-lived", origin_short::scenario),
-    ("hostile-names", origin_hostile::scenario),
-    ("origin-cases", origin_cases::scenario),
-    ("metrics", metrics::scenario),
-    ("service", service::scenario),
-    ("package", package::scenario),
-    ("daemon-reload", daemon_reload::scenario),
-    ("daemon-reload-252", daemon_reload::debian_12),
-    ("daemon-reload-257", daemon_reload::debian_13),
-    ("state-dir", state_dir::scenario),
-    ("two-instances", two_instances::scenario),
-    ("clock-stepped", clock_stepped::scenario),
-    ("cpu-offline", cpu_offline::scenario),
-    ("many-watches", many_watches::scenario),
-    ("storm", storm::scenario),
-    ("self-budget", self_budget::scenario),
-    ("soak", soak::scenario),
-];
+/// One line per file of scenarios: below its folder the file, then what images/scenarios.toml calls each function of
+/// it. The modules and the list are made from it. rustfmt does not see files that a macro names; `just lint` and
+/// `just format` name them.
+macro_rules! scenarios {
+    ($($(#[$about:meta])* $folder:ident {
+        $($file:ident: $($name:literal => $function:ident),+;)+
+    })+) => {
+        $($(#[$about])* mod $folder {
+            $(pub mod $file;)+
+        })+
+
+        const SCENARIOS: &[(&str, Scenario)] = &[
+            $($($(($name, $folder::$file::$function),)+)+)+
+        ];
+    };
+}
+
+scenarios! {
+    /// When a walk happens and when none does, and what is said of it: its length, its trigger, its directory, its loss.
+    walks {
+        herd: "herd" => scenario;
+        many_watches: "many-watches" => scenario;
+        negative_flood: "negative-flood" => scenario, "kprobe-fallback" => with_kprobes;
+        overflow: "overflow" => scenario;
+        paths: "paths" => scenario;
+        quiet:
+            "no-watch" => no_watch,
+            "small-directory" => small_directory,
+            "entries-only" => entries_only;
+        removal: "removal" => scenario;
+        running: "running-walk" => scenario;
+        storm: "storm" => scenario;
+        triggers:
+            "triggers" => scenario,
+            "triggers-xfs" => on_xfs,
+            "triggers-btrfs" => on_btrfs,
+            "triggers-overlay" => on_overlay;
+        two_walks: "two-walks" => scenario;
+    }
+    /// Who waits for the locks of a walk, and who for others.
+    waits {
+        contention: "contention" => scenario, "wait-fallback" => through_tracepoints;
+        other_lock: "other-lock" => scenario;
+        walker_waits: "walker-waits" => scenario;
+    }
+    /// Tasks and CPUs that a walk keeps from running.
+    stalls {
+        busy: "busy-not-locked" => scenario;
+        soft_lockup: "soft-lockup" => scenario;
+        stall: "stall" => scenario, "rt" => rt;
+    }
+    /// Who made the children of a directory, and which changes are seen.
+    origin {
+        cases: "origin-cases" => scenario;
+        coverage: "coverage" => scenario, "coverage-xfs" => on_xfs, "coverage-btrfs" => on_btrfs;
+        hostile_names: "hostile-names" => scenario;
+        several: "origin" => scenario;
+        short_lived: "short-lived" => scenario;
+        trace: "trace" => scenario;
+    }
+    /// Children that are counted where no walk is, and what they would cost.
+    census {
+        children:
+            "census" => scenario,
+            "census-churn" => churn,
+            "census-million" => million,
+            "prediction" => prediction;
+        danger: "danger" => scenario;
+    }
+    /// What is missing, refused, killed, changed or doubled around the detector.
+    faults {
+        capabilities: "capabilities" => scenario;
+        clock_stepped: "clock-stepped" => scenario;
+        cpu_offline: "cpu-offline" => scenario;
+        errors: "errors" => scenario;
+        kill: "clean-stop" => clean_stop, "kill-9" => kill_9;
+        lockdown: "lockdown" => scenario;
+        two_instances: "two-instances" => scenario;
+        two_numbers: "two-numbers" => scenario;
+    }
+    /// The detector as a service: its unit, its package, its files, its metrics, its own budget.
+    service {
+        daemon_reload:
+            "daemon-reload" => scenario,
+            "daemon-reload-252" => debian_12,
+            "daemon-reload-257" => debian_13;
+        metrics: "metrics" => scenario;
+        package: "package" => scenario;
+        self_budget: "self-budget" => scenario;
+        soak: "soak" => scenario;
+        state_dir: "state-dir" => scenario;
+        unit: "service" => scenario;
+    }
+    /// Held against the kernel's own tracers, against exact probes, and one kernel against another.
+    compare {
+        agreement: "tracer-agreement" => with_function_graph, "wait-agreement" => with_probe_events;
+        attach_coverage: "attach-coverage" => scenario;
+        child_access: "child-access" => scenario;
+        cost: "cost" => scenario;
+        exact: "exact-hold" => scenario;
+        release: "exact-release" => scenario;
+        walk_cost: "walk-cost" => scenario;
+    }
+}
 
 fn main() -> anyhow::Result<ExitCode> {
     let name = std::env::args()
