@@ -190,7 +190,8 @@ mod tests {
         b"0,1208,48120233,-;watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [a]:b:1:4711]\n SUBSYSTEM=x\n";
 
     fn parsed(text: &str) -> Option<(Option<u32>, Option<u32>)> {
-        KernelReport::parse(format!("3,1,5000000,-;{text}\n").as_bytes()).map(|report| (report.cpu, report.tid))
+        KernelReport::parse(format!("3,1,5000000,-;{text}\n").as_bytes())
+            .map(|report| (report.cpu, report.tid))
     }
 
     #[test]
