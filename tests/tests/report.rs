@@ -60,17 +60,18 @@ fn no_walk_of_the_corpus_is_left_running() {
 
 #[test]
 fn a_real_incident_in_every_form() {
-    let (_, _, history) = played(&recording("6.1/stall.recording"));
+    let file = recording("6.1/stall.recording");
+    let (_, _, history) = played(&file);
     let now = Now::default();
-    insta::assert_snapshot!(
-        "list 6.1 stall",
-        rendered(|to| history_text::list(to, &history, &now))
-    );
+    let list = rendered(|to| history_text::list(to, &history, &now));
     let page = rendered(|to| html::page(to, &history, &now));
     let (_, body) = page.split_once("</style>").expect("a page");
-    insta::assert_snapshot!("page 6.1 stall", body);
     let incidents = || history.incidents.iter().map(|(incident, _)| incident);
     let trace = rendered(|to| perfetto::trace(to, incidents()));
     let trace: serde_json::Value = serde_json::from_str(&trace).expect("JSON");
-    insta::assert_json_snapshot!("perfetto 6.1 stall", trace);
+    corpus::beside(&file, |name| {
+        insta::assert_snapshot!(format!("{name}.list"), list);
+        insta::assert_snapshot!(format!("{name}.page"), body);
+        insta::assert_json_snapshot!(format!("{name}.perfetto"), trace);
+    });
 }

@@ -356,7 +356,7 @@ fn cases() -> [(&'static str, Case); 10] {
 #[test]
 fn text_reads_as_it_should() {
     for (name, case) in cases() {
-        insta::assert_snapshot!(format!("text {name}"), printed(&case, Format::Text, false));
+        insta::assert_snapshot!(format!("text_{name}"), printed(&case, Format::Text, false));
     }
 }
 
@@ -369,7 +369,7 @@ fn json_has_what_was_promised() {
             .skip(1)
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect();
-        insta::assert_json_snapshot!(format!("json {name}"), lines);
+        insta::assert_json_snapshot!(format!("json_{name}"), lines);
     }
 }
 

@@ -19,11 +19,17 @@ pub fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
+/// The folder of each kernel.
+pub fn kernels() -> Vec<PathBuf> {
+    let entries = fs::read_dir(corpus()).expect("the corpus");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_dir()).collect()
+}
+
 /// Kernel and scenario of each recording, and the file.
 pub fn recordings() -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
-    for kernel in fs::read_dir(corpus()).expect("the corpus") {
-        let kernel = kernel.expect("a kernel").path();
+    for kernel in kernels() {
         for file in fs::read_dir(&kernel).expect("a folder") {
             let file = file.expect("a file").path();
             if file
@@ -47,6 +53,15 @@ pub fn recordings() -> Vec<(String, PathBuf)> {
     }
     found.sort();
     found
+}
+
+/// Compares with snapshots that stand beside a recording, `NAME.FORM.snap`: the name is that of the recording.
+pub fn beside(recording: &Path, compare: impl FnOnce(&str)) {
+    let name = recording.file_stem().expect("a name").to_string_lossy();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(recording.parent().expect("a folder"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| compare(&name));
 }
 
 /// What `run` prints of a recording.

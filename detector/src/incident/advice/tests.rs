@@ -87,15 +87,15 @@ fn it_reads_as_it_should() {
         ..agent()
     };
     let cases = [
-        ("nothing known", told(&unfixed, 0x804, &[], None)),
+        ("nothing_known", told(&unfixed, 0x804, &[], None)),
         (
-            "producer and census",
+            "producer_and_census",
             told(&fixed, 0x804, &[agent(), exited.clone()], Some(&many)),
         ),
-        ("exited producers", told(&fixed, 0x800, &[exited], None)),
+        ("exited_producers", told(&fixed, 0x800, &[exited], None)),
     ];
     for (name, text) in cases {
-        insta::assert_snapshot!(format!("advice {name}"), text);
+        insta::assert_snapshot!(format!("advice_{name}"), text);
     }
 }
 

@@ -60,7 +60,7 @@ fn the_exposure_reads_as_it_should() {
         assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         assert!(!text.contains('\x1b'));
         let (_, exposure) = text.split_once("exposure ").expect("the exposure");
-        insta::assert_snapshot!(format!("check exposure {name}"), exposure);
+        insta::assert_snapshot!(format!("check_exposure_{name}"), exposure);
     }
 }
 

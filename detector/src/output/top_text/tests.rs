@@ -160,7 +160,7 @@ fn the_table_reads_as_it_should() {
         ("very narrow", screen(38, None)),
     ];
     for (name, screen) in cases {
-        insta::assert_snapshot!(format!("top {name}"), text(ordinary(), screen));
+        insta::assert_snapshot!(format!("top_{name}"), text(ordinary(), screen));
     }
     let empty = Snapshot {
         dangers: Vec::new(),
@@ -172,12 +172,12 @@ fn the_table_reads_as_it_should() {
         top
     };
     let lines = top_lines(&top.view(SortKey::Created, 20), &Screen::default(), false);
-    insta::assert_snapshot!("top nothing", lines.join("\n"));
+    insta::assert_snapshot!("top_nothing", lines.join("\n"));
 }
 
 #[test]
 fn the_lines_for_programs_have_what_was_promised() {
-    insta::assert_json_snapshot!("top json", json(ordinary()));
+    insta::assert_json_snapshot!("top_json", json(ordinary()));
 }
 
 #[test]
