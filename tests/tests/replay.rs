@@ -129,7 +129,7 @@ fn all_kernels_have_the_same_keys() {
     for (name, file) in others {
         let expected = &expected[file.file_name().expect("a name")];
         for (place, keys) in keys_of(&file) {
-            // An array may be empty on one kernel: a stall is nobody's there.
+            // An array may be empty on one kernel and not on another: stalls are.
             if let Some(expected) = expected.get(&place) {
                 assert_eq!(keys, *expected, "{name}: {place}");
                 compared_count += 1;
