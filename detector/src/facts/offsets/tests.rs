@@ -15,8 +15,9 @@ fn facts_of_the_corpus() -> Vec<(String, Facts)> {
     corpus
         .read_dir()
         .expect("the corpus")
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.path().is_dir())
         .map(|kernel| {
-            let kernel = kernel.expect("an entry");
             let recording = File::open(kernel.path().join("origin.recording")).expect("opened");
             let (_, session) = Reader::open(recording).expect("a recording");
             let name = kernel.file_name().to_string_lossy().into_owned();

@@ -157,7 +157,7 @@ fn the_table_reads_as_it_should() {
         ("plain", screen(100, None)),
         ("live", screen(100, Some(12))),
         ("narrow", screen(60, None)),
-        ("very narrow", screen(38, None)),
+        ("very_narrow", screen(38, None)),
     ];
     for (name, screen) in cases {
         insta::assert_snapshot!(format!("top_{name}"), text(ordinary(), screen));
