@@ -52,13 +52,27 @@ pub fn run(arguments: &ExecArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let request = guest.request(job, logs.path().join("console.log"));
     let mut files = Files::new(arguments.out.as_deref().map(|out| out.join(NAME)));
     let mut ended: Option<Ended> = None;
-    let end = vm::run(&request, is_interrupted, |message| match message {
-        Message::Output(Stream::Stdout, bytes) => pass_on(&mut io::stdout(), &bytes),
-        Message::Output(Stream::Stderr, bytes) => pass_on(&mut io::stderr(), &bytes),
-        Message::Ended(how) => ended = Some(how),
-        Message::Trouble(text) => log::warn!("guest: {text}"),
-        other => files.take(&other),
-    })?;
+    let mut boot = || {
+        vm::run(&request, is_interrupted, |message| match message {
+            Message::Output(Stream::Stdout, bytes) => pass_on(&mut io::stdout(), &bytes),
+            Message::Output(Stream::Stderr, bytes) => pass_on(&mut io::stderr(), &bytes),
+            Message::Ended(how) => ended = Some(how),
+            Message::Trouble(text) => log::warn!("guest: {text}"),
+            other => files.take(&other),
+        })
+    };
+    let mut end = boot()?;
+    // Nothing of the program has been seen yet.
+    if matches!(
+        end,
+        End::Misexecuted {
+            has_booted: false,
+            ..
+        }
+    ) {
+        eprintln!("vmtest: guest {end}, booting again");
+        end = boot()?;
+    }
     for problem in files.problems() {
         eprintln!("vmtest: {problem}");
     }

@@ -4,6 +4,7 @@
 
 mod record;
 mod signs;
+mod stale;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::record::{LEVEL_WARNING, Record};
 use self::signs::SIGNS;
+pub use self::stale::stale_breakpoint;
 
 /// What the kernel reports about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -166,6 +166,14 @@ pub fn judge_death(end: &End) -> Option<Judgement> {
         End::PanickedAtBoot(line) => {
             Judgement::new(Outcome::NotBooted, line.clone()).final_if(true)
         }
+        End::Misexecuted { why, has_booted } => {
+            let outcome = if *has_booted {
+                Outcome::Lost
+            } else {
+                Outcome::NotBooted
+            };
+            Judgement::new(outcome, why.clone())
+        }
         End::Broken(why) => Judgement::new(Outcome::NotReady, why.clone()),
     })
 }
@@ -345,6 +353,13 @@ mod tests {
         );
     }
 
+    fn misexecuted(has_booted: bool) -> End {
+        End::Misexecuted {
+            why: "x".into(),
+            has_booted,
+        }
+    }
+
     #[test]
     fn each_death_has_its_outcome_and_only_the_hosts_own_are_excused() {
         let cases = [
@@ -366,6 +381,8 @@ mod tests {
                 End::PanickedAtBoot("x".into()),
                 Some((Outcome::NotBooted, true)),
             ),
+            (misexecuted(true), Some((Outcome::Lost, false))),
+            (misexecuted(false), Some((Outcome::NotBooted, false))),
             (End::Broken("x".into()), Some((Outcome::NotReady, false))),
             (End::Finished, None),
             (End::Interrupted, None),

@@ -28,6 +28,13 @@ pub enum End {
     NotBooted(String),
     /// Its kernel gave up before it sent anything; the line that says why.
     PanickedAtBoot(String),
+    /// The emulator, not its kernel, is to blame for its death; why.
+    Misexecuted {
+        /// The evidence, one line.
+        why: String,
+        /// It had sent its first message.
+        has_booted: bool,
+    },
     /// It could not be made, or not get ready for its job.
     Broken(String),
     /// The user stopped the run.
@@ -57,6 +64,10 @@ impl fmt::Display for End {
             Self::NotBooted(why) | Self::PanickedAtBoot(why) => {
                 write!(formatter, "not booted: {why}")
             }
+            Self::Misexecuted { why, has_booted } => {
+                let what = if *has_booted { "lost" } else { "not booted" };
+                write!(formatter, "{what}: {why}")
+            }
             Self::Broken(why) => write!(formatter, "not ready: {why}"),
             Self::Interrupted => write!(formatter, "interrupted"),
         }
@@ -74,6 +85,8 @@ pub struct Evidence<'a> {
     pub overrun: Option<Overrun>,
     /// Why the host is to blame for its silence, where it is.
     pub host_fault: Option<String>,
+    /// Its instructions are translated, not executed by the host's CPU.
+    pub is_emulated: bool,
     /// How QEMU ended by itself, if it did.
     pub qemu_end: Option<QemuEnd>,
     /// What QEMU wrote.
@@ -111,6 +124,15 @@ pub fn decide(evidence: &Evidence) -> End {
         kernel_log::cause_of_death(evidence.console).map(|report| format!("{}{said}", report.line));
     if let Some(why) = &evidence.broken {
         return End::Broken(why.clone());
+    }
+    let stale = (death.is_some() && evidence.is_emulated)
+        .then(|| kernel_log::stale_breakpoint(evidence.console))
+        .flatten();
+    if let Some(place) = stale {
+        return End::Misexecuted {
+            why: format!("the emulator ran a breakpoint that memory did not hold, at {place}"),
+            has_booted: evidence.has_hello,
+        };
     }
     if !evidence.has_hello {
         return match death {
@@ -235,6 +257,34 @@ mod tests {
             ..seen()
         };
         assert!(matches!(decide(&panicked), End::Panicked(line) if line.contains("/dev/ttyS1")));
+    }
+
+    #[test]
+    fn a_breakpoint_that_memory_does_not_hold_is_no_panic_under_emulation() {
+        let console = b"[3.0] Oops: int3: 0000 [#1] SMP NOPTI\n[3.0] RIP: 0010:f+0x9/0x1f0\n[3.0] Code: 53 66 <90> e8\n[3.1] Kernel panic - not syncing: Fatal exception\n";
+        let emulated = Evidence {
+            console,
+            is_emulated: true,
+            ..seen()
+        };
+        for has_hello in [true, false] {
+            let end = decide(&Evidence {
+                has_hello,
+                ..emulated.clone()
+            });
+            let why = "the emulator ran a breakpoint that memory did not hold, at 0010:f+0x9/0x1f0";
+            let expected = End::Misexecuted {
+                why: why.into(),
+                has_booted: has_hello,
+            };
+            assert_eq!(end, expected);
+        }
+        // A host's CPU has no translations that could be stale.
+        let by_kvm = Evidence {
+            is_emulated: false,
+            ..emulated
+        };
+        assert!(matches!(decide(&by_kvm), End::Panicked(line) if line.starts_with("Oops: int3")));
     }
 
     #[test]

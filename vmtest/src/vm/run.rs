@@ -27,7 +27,7 @@ use crate::{
     leftovers::Private,
     protocol::{Job, Message},
     qemu::{
-        argv::{self, Console, Disk},
+        argv::{self, Accelerator, Console, Disk},
         process::Qemu,
     },
 };
@@ -341,6 +341,7 @@ impl<'a> Listener<'a> {
             broken: self.broken.clone(),
             overrun: self.overrun,
             host_fault,
+            is_emulated: self.request.accelerator == Accelerator::Tcg,
             qemu_end,
             qemu_messages: &fs::read(messages).unwrap_or_default(),
             console: &fs::read(console).unwrap_or_default(),
