@@ -119,6 +119,16 @@ impl Types {
         }
     }
 
+    /// Whether who writes to a ring buffer takes a sleeping lock: a `spinlock_t` under PREEMPT_RT, until it became raw
+    /// (8b62645b09f8, "bpf: Use raw_spinlock_t in ringbuf", 6.12 and some stable trees; resilient since 6.15).
+    pub fn ring_lock_sleeps(&self) -> Answer {
+        if self.structs(RING_BUFFER).next().is_none() {
+            return Answer::Unknown(format!("struct {RING_BUFFER} is not in the BTF"));
+        }
+        let has = |field| self.field_offset(RING_BUFFER, field).is_some();
+        Answer::of(has("spinlock.lock.rtmutex") || has("spinlock.lock.wait_lock"))
+    }
+
     /// Whether an enum has an enumerator: how a kernel tells which helpers it knows.
     pub fn has_enumerator(&self, enumeration: &str, enumerator: &str) -> Answer {
         if self.enums(enumeration).next().is_none() {
@@ -208,6 +218,8 @@ impl Types {
     }
 }
 
+/// What a `BPF_MAP_TYPE_RINGBUF` is (kernel/bpf/ringbuf.c).
+pub const RING_BUFFER: &str = "bpf_ringbuf";
 /// The kernel's `spinlock_t`.
 pub const SPINLOCK: &str = "spinlock";
 

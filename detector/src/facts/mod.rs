@@ -97,6 +97,9 @@ pub struct Facts {
     /// Spinlocks sleep: PREEMPT_RT.
     #[serde(default = "unknown")]
     pub spinlocks_sleep: Answer,
+    /// The lock of the kernel's ring buffers for programs sleeps.
+    #[serde(default = "unknown")]
+    pub ring_lock_sleeps: Answer,
     /// `kernel.dmesg_restrict` and the like let this process read `/dev/kmsg`.
     #[serde(default = "unknown")]
     pub may_read_kernel_log: Answer,
@@ -210,7 +213,7 @@ const HELPERS: &str = "bpf_func_id";
 fn type_names() -> impl Iterator<Item = String> {
     probes::function_names()
         .chain(offsets::type_names())
-        .chain([btf::SPINLOCK, HELPERS])
+        .chain([btf::SPINLOCK, btf::RING_BUFFER, HELPERS])
         .map(str::to_owned)
         .chain(probes::tracepoint_names().map(tracepoint_type))
 }
@@ -270,6 +273,7 @@ fn facts_of(
         functions,
         tracepoints,
         spinlocks_sleep: btf.spinlocks_sleep(),
+        ring_lock_sleeps: btf.ring_lock_sleeps(),
         may_read_kernel_log: system::may_read_kernel_log(),
         has_symbol_addresses: symbols.has_addresses(),
         offsets: offsets::find(&btf),
@@ -313,6 +317,7 @@ pub(crate) mod tests {
             has_task_pt_regs: Answer::Yes,
             tracepoints: BTreeMap::new(),
             spinlocks_sleep: Answer::No,
+            ring_lock_sleeps: Answer::No,
             may_read_kernel_log: Answer::Yes,
             has_symbol_addresses: Answer::Yes,
             sysctls: BTreeMap::new(),

@@ -144,6 +144,11 @@ impl CheckReport {
         )?;
         writeln!(
             to,
+            "ring buffer its lock sleeps: {}",
+            answer(&facts.ring_lock_sleeps)
+        )?;
+        writeln!(
+            to,
             "kernel log  may be read: {}",
             answer(&facts.may_read_kernel_log)
         )?;

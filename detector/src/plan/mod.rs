@@ -188,6 +188,14 @@ fn plan_table(table: &'static [Probe], facts: &Facts, wishes: &Wishes) -> Result
         missing: Vec::new(),
     };
     for probe in table.iter().filter(|probe| applies(probe, facts, wishes)) {
+        if let Some(reason) = never(probe, facts) {
+            plan.missing.push(Missing {
+                probe: probe.name.to_owned(),
+                lost: probe.lost_without.to_owned(),
+                refused: vec![reason],
+            });
+            continue;
+        }
         let planned = plan_probe(probe, facts, wishes);
         if !planned.choices.is_empty() {
             plan.probes.push(planned);
@@ -217,6 +225,19 @@ fn applies(probe: &Probe, facts: &Facts, wishes: &Wishes) -> bool {
         When::SpinlocksSleep => sleep,
         When::ExactRelease => wishes.exact_release,
     }
+}
+
+/// Why a probe that could be attached must not be: its programs would make the host worse.
+///
+/// Waiters of sleeping locks are seen where `lock->wait_lock` is held with interrupts off (`rtlock_slowlock_locked` in
+/// kernel/locking/rtmutex.c). A record of them takes the ring buffer's lock, and must not sleep there.
+fn never(probe: &Probe, facts: &Facts) -> Option<String> {
+    let is_safe = facts.ring_lock_sleeps == Answer::No;
+    let is_of_sleepers = probe.when == When::SpinlocksSleep;
+    (is_of_sleepers && !is_safe).then(|| {
+        "a program would sleep with interrupts off: the ring buffer's lock is no raw spinlock here (8b62645b09f8)"
+            .to_owned()
+    })
 }
 
 fn plan_probe(probe: &Probe, facts: &Facts, wishes: &Wishes) -> ProbePlan {

@@ -181,6 +181,36 @@ fn where_spinlocks_sleep_no_stall_is_looked_for() {
 }
 
 #[test]
+fn where_the_ring_buffers_lock_sleeps_no_sleeper_is_looked_at() {
+    for (ring_lock_sleeps, expected) in [
+        (Answer::No, true),
+        (Answer::Yes, false),
+        // Not a risk to take.
+        (Answer::Unknown("not in the BTF".to_owned()), false),
+    ] {
+        let facts = Facts {
+            spinlocks_sleep: Answer::Yes,
+            ring_lock_sleeps: ring_lock_sleeps.clone(),
+            ..with_contention(facts_with(SLOWPATHS))
+        };
+        let plan = plan(&facts, &Wishes::default()).expect("a plan");
+        assert_eq!(planned(&plan, "wait").is_some(), expected);
+        let missing = plan.missing.iter().find(|missing| missing.probe == "wait");
+        assert_eq!(missing.is_some(), !expected);
+        if let Some(missing) = missing {
+            assert!(missing.refused[0].contains("8b62645b09f8"), "{missing:?}");
+        }
+        // Where nobody sleeps on a spinlock, the ring buffer's can't be slept on.
+        let spinning = Facts {
+            ring_lock_sleeps,
+            ..with_contention(facts_with(SLOWPATHS))
+        };
+        let plan = super::plan(&spinning, &Wishes::default()).expect("a plan");
+        assert!(planned(&plan, "wait").is_some());
+    }
+}
+
+#[test]
 fn the_exact_release_is_only_there_when_asked_for_and_meant_for_spinlocks() {
     let facts = |traced: Answer| Facts {
         tracepoints: [("contended_release".to_owned(), Answer::Yes)].into(),

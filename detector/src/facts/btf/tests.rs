@@ -264,6 +264,42 @@ fn ask_everything(bytes: Vec<u8>) {
     }
 }
 
+/// A ring buffer whose lock is of this type, with the types of a PREEMPT_RT kernel (linux/spinlock_types_raw.h,
+/// linux/rtmutex.h).
+fn with_ring_lock(lock: &str) -> Types {
+    let mut maker = Maker::new();
+    let arch = maker.add(kind::STRUCT, "qspinlock", 4, &[]);
+    let raw = maker.add(kind::STRUCT, "raw_spinlock", 4, &[("raw_lock", &[arch, 0])]);
+    let raw_t = maker.add(kind::TYPEDEF, "raw_spinlock_t", raw, &[]);
+    let mutex = maker.add(
+        kind::STRUCT,
+        "rt_mutex_base",
+        32,
+        &[("wait_lock", &[raw_t, 0]), ("owner", &[arch, 192])],
+    );
+    let spinlock = maker.add(kind::STRUCT, "spinlock", 32, &[("lock", &[mutex, 0])]);
+    let spinlock_t = maker.add(kind::TYPEDEF, "spinlock_t", spinlock, &[]);
+    let resilient = maker.add(kind::STRUCT, "rqspinlock", 4, &[("val", &[arch, 0])]);
+    let of = match lock {
+        "spinlock_t" => spinlock_t,
+        "raw_spinlock_t" => raw_t,
+        "rqspinlock" => resilient,
+        _ => return types(maker.bytes(), &["bpf_ringbuf"]).expect("right"),
+    };
+    let members: [(&str, &[u32]); 2] = [("nr_pages", &[arch, 0]), ("spinlock", &[of, 512])];
+    maker.add(kind::STRUCT, "bpf_ringbuf", 4096, &members);
+    types(maker.bytes(), &["bpf_ringbuf"]).expect("right")
+}
+
+#[test]
+fn a_ring_buffers_lock_sleeps_where_it_is_no_raw_one() {
+    let of = |lock| with_ring_lock(lock).ring_lock_sleeps();
+    assert_eq!(of("spinlock_t"), Answer::Yes);
+    assert_eq!(of("raw_spinlock_t"), Answer::No);
+    assert_eq!(of("rqspinlock"), Answer::No);
+    assert!(matches!(of("none"), Answer::Unknown(_)));
+}
+
 #[test]
 fn damaged_bytes_are_refused_or_answered() {
     let mut random = SmallRng::seed_from_u64(2);
