@@ -73,10 +73,17 @@ pub enum Event {
 pub struct Walk {
     /// Which slot of the probe saw it: see [`fslockup_ebpf::slot`].
     pub slot: u32,
-    /// Entry, CLOCK_MONOTONIC.
+    /// When the function was entered, CLOCK_MONOTONIC.
+    pub entered_ns: u64,
+    /// Start, CLOCK_MONOTONIC: of the longest stretch that the walker spent on a CPU, where it was switched out. It
+    /// can't be while it holds the locks, so the walk is in one stretch.
     pub start_ns: u64,
-    /// Exit, CLOCK_MONOTONIC; none while it runs.
+    /// Its end, CLOCK_MONOTONIC; none while it runs.
     pub end_ns: Option<u64>,
+    /// How long the walker was without a CPU inside the function.
+    pub scheduled_out_ns: u64,
+    /// It runs and has no CPU at this moment, so it holds none of the locks.
+    pub is_away: bool,
     /// Process id.
     pub pid: u32,
     /// Thread id.
@@ -386,10 +393,21 @@ fn decode_walk(read: &Read<WalkRecord>) -> Walk {
     let path = read.written(&record.path, offset_of!(WalkRecord, path));
     let has_ended = record.end_ns != 0;
     let address = |address: u64| (address != 0).then_some(address);
+    // Zeros where it was never switched out, or where an older version wrote the record.
+    let [start_ns, end_ns] = if has_ended && record.run_end_ns != 0 {
+        [record.run_start_ns, record.run_end_ns]
+    } else if !has_ended && record.back_ns != 0 {
+        [record.back_ns, 0]
+    } else {
+        [record.start_ns, record.end_ns]
+    };
     Walk {
         slot: record.slot,
-        start_ns: record.start_ns,
-        end_ns: has_ended.then_some(record.end_ns),
+        entered_ns: record.start_ns,
+        start_ns,
+        end_ns: has_ended.then_some(end_ns),
+        scheduled_out_ns: record.scheduled_out_ns,
+        is_away: !has_ended && record.left_ns != 0,
         pid: record.pid,
         tid: record.tid,
         cgroup_id: record.cgroup_id,

@@ -18,12 +18,16 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{
     COMM_BYTES, NameRecord, PRODUCER_SLOTS, ProducerCounts, ProducerKey, ProducerRecord,
-    ProducerSlot, change, kind, producer_slot,
+    ProducerSlot, change, count, kind, producer_slot,
 };
 
 use crate::{
     kernel::{Typed, dentry, fill, inode},
-    state::{emit::emit_if_room, settings, word},
+    state::{
+        counters,
+        emit::{emit_from, has_room},
+        settings, word,
+    },
 };
 
 /// What each process did in each directory. 16,384 elements of 64 bytes take 2 MiB in the kernel, all of
@@ -266,12 +270,25 @@ fn leave_uncounted(change: u32) {
     }
 }
 
+/// A host with thousands of short-lived processes has much to tell.
+#[inline(always)]
+fn is_there_room() -> bool {
+    let has_room = has_room();
+    if !has_room {
+        counters::add_one(count::PRODUCERS_UNTOLD);
+    }
+    has_room
+}
+
 #[inline(always)]
 fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
     let Some(empty) = EMPTY_PRODUCER.get(0) else {
         return;
     };
-    emit_if_room(empty, |record| {
+    if !is_there_room() {
+        return;
+    }
+    emit_from(empty, |record| {
         record.kind = kind::PRODUCER;
         record.tid = tid;
         record.key = *key;
@@ -292,7 +309,10 @@ fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };
-    emit_if_room(empty, |record| {
+    if !is_there_room() {
+        return;
+    }
+    emit_from(empty, |record| {
         record.kind = kind::NAME;
         record.change = change;
         record.key = producer_key(directory, pid);

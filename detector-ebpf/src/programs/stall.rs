@@ -37,7 +37,7 @@ fn on_switch(prev: Address, next: Address) {
     let Some(next_tid) = task::tid(next) else {
         return;
     };
-    if arm::is_running() && walk::is_inside(next_tid) {
+    if arm::is_running() && walk::come_back(next_tid, now_ns) {
         // SAFETY: the element is this CPU's own.
         unsafe { (*state).walk = walk_section(now_ns, next_tid) };
     }
@@ -70,6 +70,7 @@ fn leave_walk(state: *mut CpuState, prev: Address, end_ns: u64) {
     // SAFETY: as above.
     unsafe { (*state).walk.start_ns = 0 };
     if task::tid(prev) == Some(open.tid) {
+        walk::leave(open.tid, end_ns);
         cpu::remember(state, Section { end_ns, ..open });
     }
 }

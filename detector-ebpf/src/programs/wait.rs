@@ -1,6 +1,7 @@
 //! Who waited for a spinlock, where, how long?
 //!
-//! A contended lock costs two writes to its CPU's own state, a record only past the threshold. A CPU
+//! The end of a wait is inside the lock that was waited for, and everybody behind waits for it too. So without a walk, now
+//! or a moment ago, it costs a look at this CPU's places and three words, and no clock; a record only past the threshold. A CPU
 //! can be inside several waits at once, each in an interrupt of the one before; a lock is in none of
 //! them twice, or it would wait for itself, so the lock's address finds the beginning to an end.
 
@@ -16,7 +17,12 @@ use aya_ebpf::{
 };
 use fslockup_ebpf::{COMM_BYTES, Section, WaitRecord, Waiting, count, kind, section, wait_how};
 
-use crate::state::{counters, cpu, emit::emit, settings, thresholds};
+use crate::state::{
+    arm, counters, cpu,
+    emit::{emit, has_room},
+    settings, thresholds,
+    word::Word,
+};
 
 /// Waiters that sleep (PREEMPT_RT), by thread.
 #[map]
@@ -86,6 +92,12 @@ pub fn wait_end_tp(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Waits that began before this count for nothing, CLOCK_MONOTONIC: their ends may have gone by while these programs were
+/// detached. Only user space writes it.
+#[unsafe(link_section = ".data.waits_since")]
+#[unsafe(no_mangle)]
+static WAITS_SINCE_NS: Word = Word::zero();
+
 #[inline(always)]
 fn now_waiting(lock_addr: u64) -> Waiting {
     let pid_tgid = bpf_get_current_pid_tgid();
@@ -119,10 +131,17 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
     let Some(state) = cpu::this() else { return };
     // SAFETY: the element is this CPU's own.
     let cpu = unsafe { &mut *state };
-    for waiting in &mut cpu.waiting {
+    // From the last place, as `begin` looks for one: an earlier place with this lock is of a wait whose end was missed.
+    for waiting in cpu.waiting.iter_mut().rev() {
         if waiting.lock_addr == lock_addr {
-            let began = *waiting;
             waiting.lock_addr = 0;
+            let began = Waiting {
+                lock_addr,
+                ..*waiting
+            };
+            if !counts(&began) {
+                return;
+            }
             // SAFETY: a plain helper.
             let end_ns = unsafe { bpf_ktime_get_ns() };
             if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
@@ -136,7 +155,7 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
                         kind: section::WAIT,
                     },
                 );
-                if cpu.writers_count == 0 {
+                if cpu.writers_count == 0 && has_room() {
                     report(ctx, wait_how::SPIN, &began, end_ns);
                 } else {
                     counters::add_one(count::WAITS_UNTOLD);
@@ -145,6 +164,12 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
             return;
         }
     }
+}
+
+/// Whether a wait that ends now can have to do with a walk.
+#[inline(always)]
+fn counts(began: &Waiting) -> bool {
+    !arm::is_quiet() && began.start_ns >= WAITS_SINCE_NS.load()
 }
 
 #[inline(always)]
@@ -167,10 +192,17 @@ fn end_sleep(ctx: &impl EbpfContext, lock_addr: u64) {
         return;
     }
     let _ = SLEEPERS.remove(tid);
+    if !counts(&began) {
+        return;
+    }
     // SAFETY: a plain helper.
     let end_ns = unsafe { bpf_ktime_get_ns() };
     if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
-        report(ctx, wait_how::SLEEP, &began, end_ns);
+        if has_room() {
+            report(ctx, wait_how::SLEEP, &began, end_ns);
+        } else {
+            counters::add_one(count::WAITS_UNTOLD);
+        }
     }
 }
 

@@ -112,10 +112,48 @@ fn begin(slot: u32, inode: Address) {
     }
 }
 
-/// Whether a task is inside a walk.
+/// The walker leaves its CPU: before it has taken the locks or after it gave them back, since a task that holds a
+/// spinlock is not switched out. So what it did with the locks is in one stretch, the longest as a rule. (Under PREEMPT_RT it
+/// can be, and nothing looks at context switches there.)
 #[inline(always)]
-pub fn is_inside(tid: u32) -> bool {
-    WALKS.get_ptr(u64::from(tid)).is_some()
+pub fn leave(tid: u32, now_ns: u64) {
+    if let Some(walk) = WALKS.get_ptr_mut(u64::from(tid)) {
+        // SAFETY: the element is the task's own, and the task is the one that leaves.
+        let walk = unsafe { &mut *walk };
+        keep_run(walk, now_ns);
+        walk.left_ns = now_ns;
+    }
+}
+
+/// A task gets a CPU; whether it is inside a walk.
+#[inline(always)]
+pub fn come_back(tid: u32, now_ns: u64) -> bool {
+    let Some(walk) = WALKS.get_ptr_mut(u64::from(tid)) else {
+        return false;
+    };
+    // SAFETY: the element is the task's own, which does not run yet.
+    let walk = unsafe { &mut *walk };
+    // Without it, it left before its record was filled in.
+    if walk.left_ns != 0 {
+        walk.scheduled_out_ns += now_ns.saturating_sub(walk.left_ns);
+        walk.left_ns = 0;
+        walk.back_ns = now_ns;
+    }
+    true
+}
+
+/// A stretch on a CPU ends: the longest one is kept.
+#[inline(always)]
+fn keep_run(walk: &mut WalkRecord, now_ns: u64) {
+    let from_ns = if walk.back_ns == 0 {
+        walk.start_ns
+    } else {
+        walk.back_ns
+    };
+    if from_ns != 0 && now_ns.saturating_sub(from_ns) > walk.run_end_ns - walk.run_start_ns {
+        walk.run_start_ns = from_ns;
+        walk.run_end_ns = now_ns;
+    }
 }
 
 /// Whether a task is inside a walk that holds this lock.
@@ -143,7 +181,15 @@ fn end(slot: u32) {
     // SAFETY: the element is this task's own, and is removed below.
     let walk = unsafe { &mut *walk };
     counters::add_one(count::WALKS);
-    let walk_ns = end_ns.saturating_sub(walk.start_ns);
+    // Only where it was switched out: then how long the call took says nothing of the walk.
+    if walk.back_ns != 0 {
+        keep_run(walk, end_ns);
+    }
+    let walk_ns = if walk.run_end_ns != 0 {
+        walk.run_end_ns - walk.run_start_ns
+    } else {
+        end_ns.saturating_sub(walk.start_ns)
+    };
     leave_section(walk.tid, end_ns, walk_ns);
     if walk_ns >= thresholds::walk_ns() {
         walk.end_ns = end_ns;

@@ -1,10 +1,10 @@
 //! Whether it is worth looking at context switches now.
 //!
 //! They happen a million times a second on a busy host, and nearly always there is no walk. So the
-//! program returns after a look at three words, and a walk must have lasted for a while before it
+//! program returns after a look at four words, and a walk must have lasted for a while before it
 //! does more: hosts put thousands of watches on small directories.
 
-use super::word::Word;
+use super::{thresholds, word::Word};
 
 /// A walk shorter than this keeps no task from running for long.
 const ARM_AFTER_NS: u64 = 1_000_000;
@@ -26,10 +26,15 @@ static SETTLED_NS: Word = Word::zero();
 #[unsafe(no_mangle)]
 static COMPARE_CLOCKS: Word = Word::zero();
 
+/// Of [`RUNNING_COUNT`], those that user space found to have ended unseen: only it writes this.
+#[unsafe(link_section = ".data.reaped")]
+#[unsafe(no_mangle)]
+static REAPED_COUNT: Word = Word::zero();
+
 /// A walk begins.
 #[inline(always)]
 pub fn begin(now_ns: u64) {
-    if RUNNING_COUNT.load() == 0 && now_ns > SETTLED_NS.load() {
+    if !is_running() && now_ns > SETTLED_NS.load() {
         ERA_NS.store(now_ns);
     }
     RUNNING_COUNT.add(1);
@@ -38,7 +43,8 @@ pub fn begin(now_ns: u64) {
 /// A walk ended.
 #[inline(always)]
 pub fn end(now_ns: u64, walk_ns: u64) {
-    if walk_ns >= ARM_AFTER_NS {
+    // Also where shorter waits are asked for: theirs end after the walk.
+    if walk_ns >= ARM_AFTER_NS.min(thresholds::wait_ns()) {
         SETTLED_NS.store(now_ns + SETTLE_NS);
     }
     RUNNING_COUNT.add(u64::MAX);
@@ -47,13 +53,13 @@ pub fn end(now_ns: u64, walk_ns: u64) {
 /// A walk runs.
 #[inline(always)]
 pub fn is_running() -> bool {
-    RUNNING_COUNT.load() != 0
+    RUNNING_COUNT.load() != REAPED_COUNT.load()
 }
 
-/// No walk runs, and none has just ended: the way out for nearly every context switch.
+/// No walk runs, and none has just ended: the way out for nearly every context switch and every contended lock.
 #[inline(always)]
 pub fn is_quiet() -> bool {
-    RUNNING_COUNT.load() | SETTLED_NS.load() | COMPARE_CLOCKS.load() == 0
+    !is_running() && SETTLED_NS.load() | COMPARE_CLOCKS.load() == 0
 }
 
 /// The clocks were compared; how many comparisons were wanted before, if any.

@@ -4,7 +4,8 @@
 //! record about a wait for that very lock, which it holds at that moment: before 5.12 nothing keeps
 //! a program from running inside itself (ca06f55b9002), and after it only the same program is kept
 //! out. So each CPU counts its writers, and `wait.rs` stays away until there is none: there are several where a program is
-//! preempted or interrupted, and all of them leave before it goes on.
+//! preempted or interrupted. Those of two tasks that take turns on the CPU don't leave in the order in which they came,
+//! so counting is one instruction.
 
 use core::mem::MaybeUninit;
 
@@ -12,7 +13,7 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::{macros::map, maps::RingBuf};
 use fslockup_ebpf::{CpuState, count};
 
-use super::{counters, cpu};
+use super::{counters, cpu, word};
 use crate::kernel;
 
 #[map]
@@ -39,16 +40,12 @@ pub fn emit<T: Copy + 'static>(fill: impl FnOnce(&mut T)) {
     });
 }
 
-/// The same for what a host with thousands of short-lived processes has much of: it may take half of
-/// the ring buffer, or a record of a walk would find it full. `empty` is what the record starts as.
+/// Whether less than half of the ring buffer is taken. What a host can have thousands of a second takes no more, or a
+/// record of a walk would find it full.
 #[inline(always)]
-pub fn emit_if_room<T: Copy + 'static>(empty: &T, fill: impl FnOnce(&mut T)) {
+pub fn has_room() -> bool {
     let used = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    if used > RECORDS.query(u64::from(BPF_RB_RING_SIZE)) / 2 {
-        counters::add_one(count::PRODUCERS_UNTOLD);
-        return;
-    }
-    emit_from(empty, fill);
+    used <= RECORDS.query(u64::from(BPF_RB_RING_SIZE)) / 2
 }
 
 /// The same for what is asked for: `empty` is what the record starts as, because zeros for a large one
@@ -90,9 +87,6 @@ fn write(to_ring: impl FnOnce()) {
 
 #[inline(always)]
 fn count_writers(cpu: *mut CpuState, change: u64) {
-    // SAFETY: the element is this CPU's own; volatile, so that the order stays.
-    unsafe {
-        let writers = &raw mut (*cpu).writers_count;
-        writers.write_volatile(writers.read_volatile().wrapping_add(change));
-    }
+    // SAFETY: the element is this CPU's own, and aligned.
+    unsafe { word::add(&raw mut (*cpu).writers_count, change) };
 }

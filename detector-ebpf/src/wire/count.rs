@@ -12,7 +12,7 @@ pub const WALKS_FULL: u32 = 3;
 pub const UNMATCHED_EXITS: u32 = 4;
 /// Entries that found their task already inside a walk: the earlier exit was not seen.
 pub const MISSED_EXITS: u32 = 5;
-/// Waits over the threshold that left no record, because their CPU was just writing one.
+/// Waits over the threshold that left no record: their CPU was just writing one, or half of the ring buffer was full.
 pub const WAITS_UNTOLD: u32 = 6;
 /// Waits lost because the map of sleeping waiters was full.
 pub const WAITERS_FULL: u32 = 7;

@@ -59,6 +59,17 @@ pub struct WalkRecord {
     pub fstype: [u8; FSTYPE_BYTES],
     /// The path inside its file system: see [`crate::PATH_BYTES`].
     pub path: [u8; PATH_BYTES],
+    /// Start of the longest stretch that the walker spent on a CPU, CLOCK_MONOTONIC; while it runs, of those that have
+    /// ended. 0: it was never switched out, where that would show.
+    pub run_start_ns: u64,
+    /// Its end.
+    pub run_end_ns: u64,
+    /// When it was last given a CPU again, CLOCK_MONOTONIC; 0: never.
+    pub back_ns: u64,
+    /// Since when it is without a CPU, CLOCK_MONOTONIC; 0: it has one.
+    pub left_ns: u64,
+    /// How long it was without one.
+    pub scheduled_out_ns: u64,
 }
 
-const _: () = assert!(size_of::<WalkRecord>() == 120 + PATH_BYTES);
+const _: () = assert!(size_of::<WalkRecord>() == 160 + PATH_BYTES);

@@ -10,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use super::{Attached, chain, load_program, types, unload};
+use crate::{clock, model::budget::Group};
 use aya::{
     Btf,
     programs::{
@@ -17,10 +19,6 @@ use aya::{
         tp_btf::BtfTracePointLinkId,
     },
 };
-use fslockup_ebpf::CpuState;
-
-use super::{Attached, CPU_BYTES, chain, load_program, types, unload};
-use crate::model::budget::Group;
 
 /// Where a program is attached, and what by.
 pub(super) struct Link {
@@ -138,23 +136,13 @@ impl Attached {
         Ok(())
     }
 
-    /// Waits that had begun when nobody looked any more: their ends were not seen.
+    /// Waits that had begun when nobody looked any more: their ends were not seen. The programs are told so, and no CPU's
+    /// state is written: only its own programs may.
     fn forget_waits(&mut self) -> io::Result<()> {
-        for cpu in 0..self.cpus.len() {
-            let bytes = self.cpus.get(&cpu, 0).map_err(io::Error::other)?;
-            // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
-            let mut state: CpuState = unsafe { bytes.as_ptr().cast::<CpuState>().read_unaligned() };
-            if state.waiting.iter().all(|waiting| waiting.lock_addr == 0) {
-                continue;
-            }
-            for waiting in &mut state.waiting {
-                waiting.lock_addr = 0;
-            }
-            let mut bytes = [0; CPU_BYTES];
-            // SAFETY: as above, into as many bytes.
-            unsafe { bytes.as_mut_ptr().cast::<CpuState>().write_unaligned(state) };
-            self.cpus.set(cpu, bytes, 0).map_err(io::Error::other)?;
-        }
+        let now_ns = clock::monotonic_ns();
+        self.waits_since_ns
+            .set(0, now_ns, 0)
+            .map_err(io::Error::other)?;
         let sleepers: Vec<_> = self.sleepers.keys().filter_map(Result::ok).collect();
         for tid in sleepers {
             // One that is gone meanwhile is what is wanted.

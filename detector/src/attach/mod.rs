@@ -125,6 +125,10 @@ pub struct Attached {
     pub sleepers: HashMap<MapData, u32, [u8; WAITING_BYTES]>,
     /// How many comparisons of the scheduler's clock are wanted.
     pub compare_clocks: Array<MapData, u64>,
+    /// Walks that ended unseen, so far.
+    pub reaped_count: Array<MapData, u64>,
+    /// Waits that began before this count for nothing, CLOCK_MONOTONIC.
+    pub waits_since_ns: Array<MapData, u64>,
     /// What the programs compare with: [`Thresholds::words`].
     pub thresholds: Array<MapData, [u64; THRESHOLDS_COUNT]>,
     /// What each process did in each directory.
@@ -234,6 +238,8 @@ pub fn attach(
         report,
         walks: HashMap::try_from(take("WALKS")?).map_err(bad_map)?,
         compare_clocks: Array::try_from(take(".data.compare")?).map_err(bad_map)?,
+        reaped_count: Array::try_from(take(".data.reaped")?).map_err(bad_map)?,
+        waits_since_ns: Array::try_from(take(".data.waits_since")?).map_err(bad_map)?,
         thresholds: Array::try_from(take(".data.thresholds")?).map_err(bad_map)?,
         cpus: Array::try_from(take("CPUS")?).map_err(bad_map)?,
         sleepers: HashMap::try_from(take("SLEEPERS")?).map_err(bad_map)?,

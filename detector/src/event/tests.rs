@@ -37,6 +37,11 @@ pub fn record() -> WalkRecord {
         comm: padded::<COMM_BYTES>(b"systemd"),
         fstype: padded::<FSTYPE_BYTES>(b"ext4"),
         path: padded::<PATH_BYTES>(b"\x05spool\x03var"),
+        run_start_ns: 0,
+        run_end_ns: 0,
+        back_ns: 0,
+        left_ns: 0,
+        scheduled_out_ns: 0,
     }
 }
 
@@ -55,6 +60,46 @@ fn a_record_decodes_to_what_was_written() {
     assert_eq!(walk.walk_ns(), Some(75_000_000));
     assert_eq!(walk.comm, b"systemd");
     assert_eq!(walk.path, Some(vec![b"var".to_vec(), b"spool".to_vec()]));
+}
+
+#[test]
+fn a_walk_is_the_longest_stretch_on_a_cpu() {
+    let decoded =
+        |record: &WalkRecord, bytes_count: usize| match decode(&bytes(record)[..bytes_count]) {
+            Ok(Event::Walk(walk)) => walk,
+            other => panic!("{other:?}"),
+        };
+    let whole = size_of::<WalkRecord>();
+    let ended = WalkRecord {
+        run_start_ns: 1_001_000_000,
+        run_end_ns: 1_003_000_000,
+        back_ns: 1_074_000_000,
+        scheduled_out_ns: 71_000_000,
+        ..record()
+    };
+    let walk = decoded(&ended, whole);
+    assert_eq!(walk.walk_ns(), Some(2_000_000));
+    assert_eq!(
+        (walk.entered_ns, walk.start_ns),
+        (1_000_000_000, 1_001_000_000)
+    );
+    assert_eq!((walk.scheduled_out_ns, walk.is_away), (71_000_000, false));
+    // As a version wrote it that knew nothing of this.
+    let walk = decoded(&ended, offset_of!(WalkRecord, run_start_ns));
+    assert_eq!(
+        (walk.walk_ns(), walk.scheduled_out_ns),
+        (Some(75_000_000), 0)
+    );
+    let running = WalkRecord {
+        end_ns: 0,
+        left_ns: 1_080_000_000,
+        ..ended
+    };
+    let walk = decoded(&running, whole);
+    assert_eq!(
+        (walk.end_ns, walk.start_ns, walk.is_away),
+        (None, 1_074_000_000, true)
+    );
 }
 
 /// The first change of process 41 in `/var/spool`.

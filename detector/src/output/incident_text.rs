@@ -126,6 +126,10 @@ fn mechanism(found: &IncidentBody) -> Vec<String> {
         duration::text(found.walk.walk.walk_ns),
         found.walk.walk.cpu,
     );
+    if found.walk.walk.scheduled_out_ns > 0 {
+        let away = duration::text(found.walk.walk.scheduled_out_ns);
+        text.push_str(&format!(", and had no CPU for {away} before or after"));
+    }
     if let Some(syscall_ns) = found.walk.syscall_ns {
         let whole = duration::text(syscall_ns);
         text.push_str(&format!("; the system call took {whole}"));

@@ -95,6 +95,10 @@ pub fn walk(to: &mut impl Write, found: &WalkBody) -> io::Result<()> {
         walk.trigger.as_deref().unwrap_or("a system call"),
         walk.cpu,
     )?;
+    if walk.scheduled_out_ns > 0 {
+        let away = duration::text(walk.scheduled_out_ns);
+        writeln!(to, "    and {away} without a CPU, before or after")?;
+    }
     let function = walk.function.as_deref().unwrap_or("an unknown function");
     writeln!(
         to,

@@ -162,7 +162,7 @@ impl Pipeline {
     fn event(&mut self, event: Event, findings: &mut Vec<Finding>) {
         match event {
             Event::Walk(walk) => {
-                let was_told = self.announced.remove(&(walk.tid, walk.start_ns));
+                let was_told = self.announced.remove(&(walk.tid, walk.entered_ns));
                 self.reported_count += 1;
                 findings.extend(self.roll(walk.end_ns.unwrap_or(0)));
                 let walk_ns = walk.walk_ns().unwrap_or_default();
@@ -238,10 +238,11 @@ impl Pipeline {
         // Its exit is between writing the record and removing it from the map: seen on 7.3-rt, where
         // the walker can be preempted there.
         let has_ended = walk.end_ns.is_some();
-        if !is_filled_in || has_ended || walk_ns < self.session.walk_threshold_ns {
+        let is_over = walk_ns >= self.session.walk_threshold_ns;
+        if !is_filled_in || has_ended || walk.is_away || !is_over {
             return;
         }
-        let id = (walk.tid, walk.start_ns);
+        let id = (walk.tid, walk.entered_ns);
         if self.announced.contains(&id) {
             return;
         }

@@ -62,6 +62,38 @@ fn a_running_walk_is_announced_once_and_only_over_the_threshold() {
 }
 
 #[test]
+fn a_walker_without_a_cpu_is_not_told_of_as_running() {
+    let mut pipeline = pipeline();
+    let away = WalkRecord {
+        end_ns: 0,
+        left_ns: 1_001_000_000,
+        ..record()
+    };
+    assert_eq!(pipeline.feed(&running(1_500_000_000, &away)), []);
+    let back = WalkRecord {
+        left_ns: 0,
+        back_ns: 1_500_000_000,
+        scheduled_out_ns: 499_000_000,
+        ..away
+    };
+    assert_eq!(pipeline.feed(&running(1_505_000_000, &back)), []);
+    let told = walk(pipeline.feed(&running(1_520_000_000, &back)));
+    assert_eq!(
+        (told.walk_ns, told.walk.scheduled_out_ns),
+        (20_000_000, 499_000_000)
+    );
+    // Its end is the same walk's, though it is told from the longest stretch on.
+    let ended = WalkRecord {
+        end_ns: 1_503_000_000,
+        run_start_ns: 1_500_000_000,
+        run_end_ns: 1_503_000_000,
+        ..back
+    };
+    let told = walk(pipeline.feed(&Input::Record(bytes(&ended))));
+    assert_eq!(told.walk_ns, 3_000_000);
+}
+
+#[test]
 fn other_thresholds_hold_from_then_on() {
     let mut pipeline = pipeline();
     let unfinished = WalkRecord {

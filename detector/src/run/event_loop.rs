@@ -59,6 +59,12 @@ const COUNT_PERIOD: Duration = Duration::from_secs(2);
 /// How often it is asked whether something for the metrics is due.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
+/// Records that one turn takes: with these the rest waits for some milliseconds at most.
+const TURN_MAX: usize = 1_024;
+/// As many as the ring buffer has room for (512 KiB, the smallest record has 24 bytes and a header of 8): all that was
+/// there when the turn began.
+const RING_MAX: usize = 16_384;
+
 /// Everything that an input goes through.
 pub struct Loop<W: Write> {
     pipeline: Pipeline,
@@ -154,8 +160,9 @@ impl<W: Write> Loop<W> {
             tokio::select! {
                 ready = records.readable_mut() => {
                     let mut ready = ready.map_err(event_loop())?;
-                    ready.clear_ready();
-                    self.drain(ready.get_inner_mut())?;
+                    if self.drain(ready.get_inner_mut(), TURN_MAX)? < TURN_MAX {
+                        ready.clear_ready();
+                    }
                 }
                 ready = mounts.ready_mut(Interest::PRIORITY) => {
                     let mut ready = ready.map_err(event_loop())?;
@@ -169,15 +176,15 @@ impl<W: Write> Loop<W> {
                 }
                 _ = poll.tick() => {
                     let running = maps.running();
-                    let is_quiet = running.is_empty() && !self.pipeline.is_pending();
+                    let is_quiet = !running.is_recent && !self.pipeline.is_pending();
                     if let Some((thresholds, change)) = reload.read(is_quiet, &mut service) {
                         maps.set_thresholds(&thresholds).map_err(CommandError::io("thresholds"))?;
                         self.feed(&Input::Thresholds(change))?;
                     }
-                    for input in &running {
+                    for input in &running.inputs {
                         self.feed(input)?;
                     }
-                    if running.is_empty() {
+                    if !running.is_recent {
                         self.keep_budget(&mut maps, &mut timing, &mut overseer)?;
                     }
                     self.look_at_clock()?;
@@ -192,7 +199,7 @@ impl<W: Write> Loop<W> {
                     if let Some(log) = &mut kernel_log {
                         self.read_kernel_log(log.get_mut())?;
                     }
-                    self.drain(records.get_mut())?;
+                    self.drain(records.get_mut(), RING_MAX)?;
                     if self.stacks.are_names_due() {
                         continue;
                     }
@@ -216,7 +223,7 @@ impl<W: Write> Loop<W> {
             }
         }
         service.stopping();
-        self.drain(records.get_mut())?;
+        self.drain(records.get_mut(), RING_MAX)?;
         if let Some(symbols) = self.stacks.wait_for_names() {
             self.feed(&Input::Symbols(symbols))?;
         }
@@ -260,8 +267,16 @@ impl<W: Write> Loop<W> {
         }
     }
 
-    fn drain(&mut self, records: &mut RingBuf<MapData>) -> Result<(), CommandError> {
-        while let Some(record) = records.next() {
+    /// Takes so many records at most; returns how many there were.
+    fn drain(
+        &mut self,
+        records: &mut RingBuf<MapData>,
+        most: usize,
+    ) -> Result<usize, CommandError> {
+        for count in 0..most {
+            let Some(record) = records.next() else {
+                return Ok(count);
+            };
             let bytes = record.to_vec();
             drop(record);
             let event = event::decode(&bytes);
@@ -280,7 +295,7 @@ impl<W: Write> Loop<W> {
             }
             self.feed(&Input::Record(bytes))?;
         }
-        Ok(())
+        Ok(most)
     }
 
     /// Tells what is in the directories of the walks that will come out as incidents.

@@ -27,7 +27,7 @@ use crate::{
     },
     error::CommandError,
     event::{self, Event, Walk},
-    facts::{self, Facts},
+    facts::{self, Answer, Facts},
     host::{mountinfo::MountTable, watchers},
     mounts::{self, Mounts},
     producers::Directory,
@@ -136,7 +136,8 @@ impl Live {
     pub fn new(facts: &Facts, started: Started) -> Result<Self, CommandError> {
         let mut live = Self {
             origins: Origins::new(facts, started.censor).map_err(CommandError::io("/proc"))?,
-            maps: Maps::new(started.attached).map_err(CommandError::io("/proc"))?,
+            maps: Maps::new(started.attached, facts.spinlocks_sleep == Answer::Yes)
+                .map_err(CommandError::io("/proc"))?,
             records: started.records,
             mounts: Mounts::default(),
             directories: Directories::default(),
@@ -226,7 +227,7 @@ impl Live {
         let is_recent = self
             .watchers_read
             .is_some_and(|read| read.elapsed() < MARKS_PERIOD);
-        if is_recent || !self.maps.running().is_empty() {
+        if is_recent || !self.maps.running().inputs.is_empty() {
             return;
         }
         let known = directories.iter().map(|one| (one.dev, one.ino));

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, io, os::fd::AsFd as _, thread, time::Duration};
 
-use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, count};
+use fslockup_ebpf::{COMPARISONS, CpuState, Waiting, WalkRecord, count};
 
+use super::reaper::Reaper;
 use crate::{
     attach::{Attached, ProducerMaps, Thresholds},
     clock,
@@ -17,14 +18,30 @@ use crate::{
 pub struct Maps {
     attached: Attached,
     proc: Proc,
+    reaper: Reaper,
+    reaped_count: u64,
 }
+
+/// What goes on inside of walks.
+pub struct Running {
+    /// The waits that go on and the walks that run, each with the time of the reading; nothing if there is no walk.
+    pub inputs: Vec<Input>,
+    /// Whether a walk runs that must not be disturbed. One that takes longer than this won't keep the rest waiting.
+    pub is_recent: bool,
+}
+
+/// A minute: [`Running::is_recent`].
+const RECENT_NS: u64 = 60_000_000_000;
 
 impl Maps {
     /// Opens `/proc` once: `/` may be the directory of the next walk.
-    pub fn new(attached: Attached) -> io::Result<Self> {
+    pub fn new(attached: Attached, spinlocks_sleep: bool) -> io::Result<Self> {
+        let proc = Proc::new()?;
         Ok(Self {
             attached,
-            proc: Proc::new()?,
+            reaper: Reaper::new(&proc, spinlocks_sleep),
+            proc,
+            reaped_count: 0,
         })
     }
 
@@ -53,32 +70,50 @@ impl Maps {
         Ok(())
     }
 
-    /// The waits that go on and the walks that run now, each with the time of the reading; nothing
-    /// if there is no walk.
-    pub fn running(&mut self) -> Vec<Input> {
-        let walks: Vec<_> = self
-            .attached
-            .walks
-            .iter()
-            // An element can go while the map is read: its walk has ended, and its record comes.
-            .filter_map(Result::ok)
-            .map(|(_, record)| Input::Running {
-                now_ns: clock::monotonic_ns(),
-                record: record.to_vec(),
-            })
-            .collect();
-        if walks.is_empty() {
-            return walks;
+    /// What goes on now. A walk whose end was not seen is taken out of the map.
+    pub fn running(&mut self) -> Running {
+        // An element can go while the map is read: its walk has ended, and its record comes.
+        let elements: Vec<_> = self.attached.walks.iter().filter_map(Result::ok).collect();
+        if elements.is_empty() {
+            self.reaper.forget();
         }
-        let waiting = Input::Waiting {
+        let mut walks = Vec::new();
+        let mut is_recent = false;
+        for (key, bytes) in elements {
+            let now_ns = clock::monotonic_ns();
+            // SAFETY: as many bytes as a `WalkRecord` has, which is made of integers only.
+            let walk: WalkRecord = unsafe { bytes.as_ptr().cast::<WalkRecord>().read_unaligned() };
+            if self.reaper.is_over(&self.proc, key, &walk, now_ns) {
+                self.reap(key);
+                continue;
+            }
+            is_recent |= walk.start_ns == 0 || now_ns.saturating_sub(walk.start_ns) < RECENT_NS;
+            walks.push(Input::Running {
+                now_ns,
+                record: bytes.to_vec(),
+            });
+        }
+        let waiting = (!walks.is_empty()).then(|| Input::Waiting {
             now_ns: clock::monotonic_ns(),
             waiters: self.waiters(),
-        };
-        std::iter::once(waiting).chain(walks).collect()
+        });
+        Running {
+            inputs: waiting.into_iter().chain(walks).collect(),
+            is_recent,
+        }
+    }
+
+    /// The programs count it as one that runs no more. A count that can't be written is tried again with the next one.
+    fn reap(&mut self, key: u64) {
+        if self.attached.walks.remove(&key).is_ok() {
+            self.reaped_count += 1;
+            let _ = self.attached.reaped_count.set(0, self.reaped_count, 0);
+        }
     }
 
     fn waiters(&self) -> Vec<WaitingNow> {
         let mut found = Vec::new();
+        let since_ns = self.attached.waits_since_ns.get(&0, 0).unwrap_or(0);
         for (cpu, bytes) in (0..self.attached.cpus.len()).zip(self.attached.cpus.iter()) {
             let Ok(bytes) = bytes else { continue };
             // SAFETY: as many bytes as a `CpuState` has, which is made of integers only.
@@ -92,7 +127,7 @@ impl Maps {
         }
         found
             .into_iter()
-            .filter(|(_, waiting)| waiting.lock_addr != 0)
+            .filter(|(_, waiting)| waiting.lock_addr != 0 && waiting.start_ns >= since_ns)
             .map(|(cpu, waiting)| WaitingNow {
                 cpu,
                 lock_addr: waiting.lock_addr,
@@ -181,7 +216,7 @@ impl Maps {
             ring_full_count: sum(count::RING_FULL)?,
             walks_full_count: sum(count::WALKS_FULL)?,
             unmatched_exits_count: sum(count::UNMATCHED_EXITS)?,
-            missed_exits_count: sum(count::MISSED_EXITS)?,
+            missed_exits_count: sum(count::MISSED_EXITS)? + self.reaped_count,
             skipped_count: 0,
             waits_skipped_count: 0,
             waits_untold_count: sum(count::WAITS_UNTOLD)?,

@@ -98,7 +98,7 @@ impl Metering {
     /// they were last read.
     pub fn tick(&mut self, maps: &mut Maps, origins: &mut Origins) {
         let is_due = self.read_at.is_none_or(|at| at.elapsed() >= self.period);
-        if !is_due || !maps.running().is_empty() {
+        if !is_due || maps.running().is_recent {
             return;
         }
         self.read_at = Some(Instant::now());

@@ -7,6 +7,7 @@ pub mod maps;
 pub mod metering;
 pub mod origins;
 pub mod overseer;
+mod reaper;
 pub mod reload;
 pub mod runtime;
 pub mod stacks;

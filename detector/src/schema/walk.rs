@@ -62,6 +62,9 @@ pub(crate) struct Walk {
     pub(crate) end_cpu: Option<u32>,
     pub(crate) start_ns: u64,
     pub(crate) walk_ns: u64,
+    /// How long the walker had no CPU inside the function; not part of `walk_ns`.
+    #[serde(default)]
+    pub(crate) scheduled_out_ns: u64,
     pub(crate) i_lock_addr: Option<String>,
     pub(crate) d_lock_addr: Option<String>,
 }
@@ -117,6 +120,7 @@ impl Walk {
             end_cpu: walk.end_cpu,
             start_ns: walk.start_ns,
             walk_ns: *walk_ns,
+            scheduled_out_ns: walk.scheduled_out_ns,
             i_lock_addr: walk.i_lock_addr.map(address),
             d_lock_addr: walk.d_lock_addr.map(address),
         }

@@ -36,6 +36,7 @@ scenarios! {
         negative_flood: "negative-flood" => scenario, "kprobe-fallback" => with_kprobes;
         overflow: "overflow" => scenario;
         paths: "paths" => scenario;
+        preempted: "preempted-walk" => scenario;
         quiet:
             "no-watch" => no_watch,
             "small-directory" => small_directory,
@@ -54,6 +55,7 @@ scenarios! {
     waits {
         contention: "contention" => scenario, "wait-fallback" => through_tracepoints;
         other_lock: "other-lock" => scenario;
+        quiet_host: "quiet-host" => scenario;
         walker_waits: "walker-waits" => scenario;
     }
     /// Tasks and CPUs that a walk keeps from running.
@@ -88,6 +90,7 @@ scenarios! {
         errors: "errors" => scenario;
         kill: "clean-stop" => clean_stop, "kill-9" => kill_9;
         lockdown: "lockdown" => scenario;
+        stale_walk: "stale-walk" => scenario;
         two_instances: "two-instances" => scenario;
         two_numbers: "two-numbers" => scenario;
     }

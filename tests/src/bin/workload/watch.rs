@@ -54,6 +54,9 @@ pub struct Args {
     /// Keep the CPU for this long before the system call: who shares it waits already
     #[arg(long, value_name = "TIME", value_parser = crate::duration)]
     busy_before: Option<Duration>,
+    /// Share the CPU with others, as most programs do
+    #[arg(long)]
+    ordinary: bool,
     /// In a thread of its own: thread and process have different ids
     #[arg(long)]
     in_thread: bool,
@@ -85,7 +88,9 @@ fn put(args: &Args) -> anyhow::Result<()> {
     }
     // On a guest's only CPU the detector would run as soon as the walk's record wakes it, before
     // the system call returns, and would be counted as part of the call.
-    task::be_realtime(1)?;
+    if !args.ordinary {
+        task::be_realtime(1)?;
+    }
     let metadata = std::fs::metadata(&args.dir).with_context(|| args.dir.display().to_string())?;
     let clock = Clock {
         ino: metadata.ino(),

@@ -101,12 +101,12 @@ pub struct Times(Vec<TimedCall>);
 
 impl Times {
     /// Of each kind. The shortest counts: a busy host makes calls longer, never shorter.
-    /// With five, all watches of `removal` were once three times as long as a walk (5.10.223, a busy host).
     pub const CALLS_COUNT: usize = 12;
 
     /// A call that takes this share of a watch walks as the watch does. Measured over 20,000 children, four vCPUs
-    /// on two busy CPUs: 0.75 to 2.2 where it does (5.10.223), 0.014 to 0.14 where it doesn't (7.3, 6.12-rt).
-    const WALK_SHARE_MIN: f64 = 0.35;
+    /// on two busy CPUs: 0.31 to 2.2 where it does (5.10.223; the children are in the caches when the watch
+    /// goes), 0.014 to 0.14 where it doesn't (7.3, 6.12-rt; 6.1, where fanotify's removal takes longest).
+    const WALK_SHARE_MIN: f64 = 0.2;
 
     /// Takes these into account.
     pub fn note(&mut self, calls: &[TimedCall]) {
