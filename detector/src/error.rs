@@ -79,3 +79,27 @@ impl CommandError {
 
 /// The object in errors about our own output.
 pub const OUTPUT: &str = "output";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{facts::Answer, logging::complaint};
+
+    /// A recording that somebody was sent: its header has a word that no version knows.
+    #[test]
+    fn what_a_parser_quotes_of_a_file_moves_no_cursor() {
+        let word = format!("\\u001b]0;owned\\u0007\\n{}", "A".repeat(3_000));
+        let source = serde_json::from_str::<Answer>(&format!("\"{word}\"")).expect_err("unknown");
+        let error = CommandError::Recording {
+            file: "sent.recording".to_owned(),
+            source: RecordingError::Corrupt(format!("header: {source}")),
+        };
+        assert!(error.to_string().contains('\x1b'), "or this shows nothing");
+        let line = complaint(&error.to_string());
+        assert!(line.starts_with("sent.recording: "), "{line}");
+        assert!(
+            !line.contains(char::is_control) && line.len() < 1_100,
+            "{line}"
+        );
+    }
+}

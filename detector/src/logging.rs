@@ -1,7 +1,35 @@
-//! What reaches stderr through the `log` crate: our own messages, and a library's where they are asked for.
+//! What reaches stderr: complaints, and what comes through the `log` crate, a library's own only where it is asked for.
+//!
+//! All of it may quote what somebody else chose: a file's content in a parser's message, a name, an argument.
+
+use std::{fmt::Display, io::Write as _};
 
 use env_logger::Builder;
 use log::LevelFilter;
+
+use crate::escape::escape_rest;
+
+/// What complains, where it is the detector.
+pub const PROGRAM: &str = "fslockup";
+
+/// A complaint is one line for people; a parser may quote a whole file in it.
+const COMPLAINT_CHARS_MAX: usize = 1_000;
+
+/// Tells of something that went wrong, in one line on stderr.
+pub fn complain(program: &str, what: impl Display) {
+    eprintln!("{program}: {}", complaint(&what.to_string()));
+}
+
+/// The line: nothing in it moves a cursor, and there is an end to it.
+#[must_use]
+pub fn complaint(what: &str) -> String {
+    let text = escape_rest(what);
+    let Some((end, _)) = text.char_indices().nth(COMPLAINT_CHARS_MAX) else {
+        return text;
+    };
+    let more_count = text[end..].chars().count();
+    format!("{}... ({more_count} characters more)", &text[..end])
+}
 
 /// Messages of these crates up to this level. A library's are about things that no user of ours has heard
 /// of; who wants them sets `RUST_LOG` (env_logger's syntax), which then decides alone.
@@ -12,6 +40,13 @@ pub fn builder(own: &[&str], level: LevelFilter) -> Builder {
 
 fn filtered(own: &[&str], level: LevelFilter, asked: Option<&str>) -> Builder {
     let mut builder = Builder::new();
+    builder.format(|to, record| {
+        // What the verifier said has many lines.
+        let text = record.args().to_string();
+        let lines: Vec<_> = text.trim_end().lines().map(escape_rest).collect();
+        let text = lines.join("\n    ");
+        writeln!(to, "[{} {}] {text}", record.level(), record.target())
+    });
     match asked {
         Some(asked) if !asked.is_empty() => {
             builder.parse_filters(asked);
@@ -30,6 +65,22 @@ mod tests {
     use log::{Level, Log as _, Metadata};
 
     use super::*;
+
+    #[test]
+    fn a_complaint_is_one_line_that_ends_and_moves_no_cursor() {
+        assert_eq!(
+            complaint("x.toml:2: unknown key 'a\\b'"),
+            "x.toml:2: unknown key 'a\\b'"
+        );
+        let hostile = format!("unknown variant `\x1b]0;owned\x07\n{}`", "A".repeat(5_000));
+        let line = complaint(&hostile);
+        assert!(
+            line.starts_with(r"unknown variant `\x1b]0;owned\x07\x0aAAA"),
+            "{line}"
+        );
+        assert!(line.ends_with("A... (4034 characters more)"), "{line}");
+        assert!(!line.contains(char::is_control));
+    }
 
     const LIBRARIES: [&str; 5] = ["aya::util", "aya_obj::btf", "hyper", "rpm", ""];
 

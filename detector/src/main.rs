@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::refuse("fslockup", &error));
         }
         Err(Failure::File(error)) => {
-            eprintln!("fslockup: {error}");
+            logging::complain(logging::PROGRAM, error);
             return ExitCode::from(2);
         }
     };

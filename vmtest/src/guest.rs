@@ -74,7 +74,7 @@ pub fn prepare(
         &Store::default(),
     )?;
     if let Some(note) = kernel.note() {
-        eprintln!("vmtest: {note}");
+        complain!("{note}");
     }
     let chosen = match arguments.mode {
         Mode::Icount => Chosen::for_instruction_time(),

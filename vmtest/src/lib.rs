@@ -5,6 +5,13 @@
 //! say to each other. `matrix` does that for scenarios on kernels and judges them, `report` writes what came of it,
 //! and `gate` compares two kernels by it.
 
+/// Tells of something that went wrong, in one line on stderr ([`fslockup::logging::complain`]).
+macro_rules! complain {
+    ($($text:tt)*) => {
+        fslockup::logging::complain("vmtest", format_args!($($text)*))
+    };
+}
+
 pub mod arch;
 pub mod cli;
 pub mod commands;

@@ -39,7 +39,7 @@ fn main() {
     match run(&cli) {
         Ok(code) => exit(code),
         Err(error) => {
-            eprintln!("vmtest: {error:#}");
+            logging::complain("vmtest", format_args!("{error:#}"));
             exit(if is_wrapper {
                 HARNESS_FAILED
             } else {

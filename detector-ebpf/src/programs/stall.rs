@@ -101,6 +101,27 @@ impl Behind {
     }
 }
 
+/// Whether a section lies inside another one that is considered: the walker's own wait inside its walk, an interrupt's
+/// inside the wait that it interrupted. Sections of one CPU have no other way to overlap.
+#[inline(always)]
+fn is_part(ended: &[Section; SECTIONS_KEPT], index: usize, tid: u32) -> bool {
+    let section = &ended[index];
+    for other in 0..SECTIONS_KEPT {
+        let around = &ended[other];
+        let is_around = around.start_ns <= section.start_ns && section.end_ns <= around.end_ns;
+        let is_same = around.start_ns == section.start_ns && around.end_ns == section.end_ns;
+        if other != index
+            && around.tid != tid
+            && around.start_ns != 0
+            && is_around
+            && (!is_same || other < index)
+        {
+            return true;
+        }
+    }
+    false
+}
+
 #[inline(always)]
 fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
     let Some(since_ns) = clock::queued_ns(task).or_else(|| clock::last_ran_ns(task)) else {
@@ -119,7 +140,7 @@ fn on_run(state: *mut CpuState, task: Address, tid: u32, now_ns: u64) {
     };
     for index in 0..SECTIONS_KEPT {
         // A task's own section keeps others from running.
-        if state.ended[index].tid != tid {
+        if state.ended[index].tid != tid && !is_part(&state.ended, index, tid) {
             behind.consider(&state.ended[index]);
         }
     }

@@ -122,8 +122,40 @@ fn begin(lock_addr: u64) {
             free = index;
         }
     }
-    // With no place free, exits were missed: the first place is as stale as any.
-    cpu.waiting[free] = now_waiting(lock_addr);
+    // With no place free, exits were missed: the first place is as stale as any. The lock first, volatile so that it stays
+    // first: from then on an interrupt takes another place.
+    let place = &raw mut cpu.waiting[free];
+    let began = now_waiting(lock_addr);
+    // SAFETY: an element of this CPU's state.
+    unsafe {
+        (&raw mut (*place).lock_addr).write_volatile(lock_addr);
+        (&raw mut (*place).start_ns).write_volatile(began.start_ns);
+        (&raw mut (*place).pid).write_volatile(began.pid);
+        (&raw mut (*place).tid).write_volatile(began.tid);
+    }
+}
+
+/// Gives a place back; what was in it, unless nothing of that counts. Volatile, so that it is read before an interrupt may
+/// take the place.
+#[inline(always)]
+fn take(place: &mut Waiting) -> Option<Waiting> {
+    let place = &raw mut *place;
+    // SAFETY: an element of this CPU's state.
+    unsafe {
+        let lock_addr = &raw mut (*place).lock_addr;
+        if arm::is_quiet() {
+            lock_addr.write_volatile(0);
+            return None;
+        }
+        let began = Waiting {
+            lock_addr: lock_addr.read_volatile(),
+            start_ns: (&raw const (*place).start_ns).read_volatile(),
+            pid: (&raw const (*place).pid).read_volatile(),
+            tid: (&raw const (*place).tid).read_volatile(),
+        };
+        lock_addr.write_volatile(0);
+        (began.start_ns >= WAITS_SINCE_NS.load()).then_some(began)
+    }
 }
 
 #[inline(always)]
@@ -134,14 +166,7 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
     // From the last place, as `begin` looks for one: an earlier place with this lock is of a wait whose end was missed.
     for waiting in cpu.waiting.iter_mut().rev() {
         if waiting.lock_addr == lock_addr {
-            waiting.lock_addr = 0;
-            let began = Waiting {
-                lock_addr,
-                ..*waiting
-            };
-            if !counts(&began) {
-                return;
-            }
+            let Some(began) = take(waiting) else { return };
             // SAFETY: a plain helper.
             let end_ns = unsafe { bpf_ktime_get_ns() };
             if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
@@ -166,12 +191,6 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
     }
 }
 
-/// Whether a wait that ends now can have to do with a walk.
-#[inline(always)]
-fn counts(began: &Waiting) -> bool {
-    !arm::is_quiet() && began.start_ns >= WAITS_SINCE_NS.load()
-}
-
 #[inline(always)]
 fn begin_sleep(lock_addr: u64) {
     let waiting = now_waiting(lock_addr);
@@ -192,7 +211,8 @@ fn end_sleep(ctx: &impl EbpfContext, lock_addr: u64) {
         return;
     }
     let _ = SLEEPERS.remove(tid);
-    if !counts(&began) {
+    // As for those that spin. User space takes out what began before the programs came back.
+    if arm::is_quiet() {
         return;
     }
     // SAFETY: a plain helper.

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use fslockup_ebpf::COMM_BYTES;
 
 use crate::{
-    cli::config::Config, directories::list::SortKey, escape::until_nul, model::Limits,
+    cli::config::Config, directories::list::SortKey, escape::until_nul, logging, model::Limits,
     output::Format, plan::Via,
 };
 
@@ -430,7 +430,8 @@ pub fn refuse(name: &str, error: &clap::Error) -> u8 {
         let _ = error.print();
         return 0;
     }
-    eprintln!("{name}: {} (see {name} --help)", first_line(error));
+    let mistake = first_line(error);
+    logging::complain(name, format_args!("{mistake} (see {name} --help)"));
     2
 }
 

@@ -19,7 +19,7 @@ use crate::{
     directories::predict::Rates,
     error::{CommandError, OUTPUT},
     escape::escape,
-    facts,
+    facts, logging,
     output::CensusReport,
     producers::template::template,
 };
@@ -37,7 +37,7 @@ pub fn census(args: &CensusArgs) -> Result<ExitCode, CommandError> {
                 .print(&mut io::stdout().lock(), args.format)
                 .map_err(CommandError::io(OUTPUT))?,
             Err(error) => {
-                eprintln!("fslockup: {error}");
+                logging::complain(logging::PROGRAM, error);
                 code = ExitCode::from(2);
             }
         }

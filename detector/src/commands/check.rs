@@ -9,6 +9,7 @@ use crate::{
     directories::list::Snapshot,
     error::{CommandError, OUTPUT},
     facts::{DentryState, Kernel},
+    logging,
     output::{CheckReport, Dangers, Verdict},
     run::live::{Live, Source as _},
 };
@@ -50,7 +51,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         .print(&mut io::stdout().lock(), args.format)
         .map_err(CommandError::io(OUTPUT))?;
     if let Some(error) = &report.error {
-        eprintln!("fslockup: {error}");
+        logging::complain(logging::PROGRAM, error);
     }
     Ok(match report.verdict {
         Verdict::Full => ExitCode::SUCCESS,

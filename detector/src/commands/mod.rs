@@ -15,6 +15,7 @@ use crate::{
     daemon::memory,
     error::CommandError,
     facts::{Facts, Kernel},
+    logging,
     plan::{Plan, Wishes, needs_symbols, plan},
 };
 
@@ -35,7 +36,7 @@ pub fn execute(command: &Command) -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is_closed_output() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fslockup: {error}");
+            logging::complain(logging::PROGRAM, error);
             ExitCode::from(2)
         }
     }

@@ -65,8 +65,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         limits: args.limits(),
     };
     let origins = Origins::new(&session.facts, censor).map_err(CommandError::io("/proc"))?;
-    let mut maps =
-        Maps::new(attached, session.spinlocks_sleep()).map_err(CommandError::io("/proc"))?;
+    let mut maps = Maps::new(attached, &session.facts).map_err(CommandError::io("/proc"))?;
     maps.compare_clocks_now()
         .map_err(CommandError::io("clocks"))?;
     memory::give_back();

@@ -168,6 +168,12 @@ impl Builder<'_> {
         if has_stack && self.session.facts.has_symbol_addresses == Answer::No {
             degraded.push("stacks: symbol addresses are hidden".to_owned());
         }
+        if self.session.facts.sees_host_pids == Answer::No {
+            degraded.push(
+                "processes: their ids are others here (no hostPID): what they are is not known"
+                    .to_owned(),
+            );
+        }
         match &self.session.facts.may_read_kernel_log {
             Answer::Yes => {}
             Answer::No => {

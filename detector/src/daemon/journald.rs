@@ -12,6 +12,7 @@ use std::{
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::{
+    logging,
     model::{Finding, Session},
     output::{self, Format, Printer},
 };
@@ -40,7 +41,8 @@ impl Journald {
         match Self::connect(Path::new(SOCKET), is_stdout, format, session) {
             Ok(journal) => Some(journal),
             Err(error) => {
-                eprintln!("fslockup: {SOCKET}: {error}: incidents go to the output alone");
+                let what = format!("{SOCKET}: {error}: incidents go to the output alone");
+                logging::complain(logging::PROGRAM, what);
                 None
             }
         }

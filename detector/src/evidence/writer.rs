@@ -18,7 +18,7 @@ use std::{
 use rtrb::Consumer;
 
 use super::line::{self, LossBody};
-use crate::{clock, schema};
+use crate::{clock, logging, schema};
 
 /// Between two tries while writing fails.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl<D: Disk> Writer<D> {
             // Read first: what came before it was set is in the ring.
             let is_ending = self.shared.is_ending.load(Ordering::Acquire);
             if let Some(message) = self.turn(clock::monotonic_ns()) {
-                eprintln!("fslockup: {}: {message}", self.name);
+                logging::complain(logging::PROGRAM, format_args!("{}: {message}", self.name));
             }
             if is_ending {
                 return;

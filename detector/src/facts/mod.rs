@@ -103,6 +103,9 @@ pub struct Facts {
     /// `kernel.dmesg_restrict` and the like let this process read `/dev/kmsg`.
     #[serde(default = "unknown")]
     pub may_read_kernel_log: Answer,
+    /// Processes have the ids here that the programs see: this process is in the initial namespace of ids.
+    #[serde(default = "unknown")]
+    pub sees_host_pids: Answer,
     /// The symbol table shows addresses to this process (`kernel.kptr_restrict`).
     #[serde(default = "unknown")]
     pub has_symbol_addresses: Answer,
@@ -275,6 +278,7 @@ fn facts_of(
         spinlocks_sleep: btf.spinlocks_sleep(),
         ring_lock_sleeps: btf.ring_lock_sleeps(),
         may_read_kernel_log: system::may_read_kernel_log(),
+        sees_host_pids: system::sees_host_pids(),
         has_symbol_addresses: symbols.has_addresses(),
         offsets: offsets::find(&btf),
         has_task_pt_regs: btf.has_enumerator(HELPERS, "BPF_FUNC_task_pt_regs"),
@@ -319,6 +323,7 @@ pub(crate) mod tests {
             spinlocks_sleep: Answer::No,
             ring_lock_sleeps: Answer::No,
             may_read_kernel_log: Answer::Yes,
+            sees_host_pids: Answer::Yes,
             has_symbol_addresses: Answer::Yes,
             sysctls: BTreeMap::new(),
             cgroup_root: Some("/sys/fs/cgroup".to_owned()),

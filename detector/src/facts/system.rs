@@ -87,6 +87,17 @@ pub(super) fn may_read_kernel_log() -> Answer {
     }
 }
 
+/// What the link says in the namespace that programs number tasks in (`PROC_PID_INIT_INO`, linux/proc_ns.h).
+const INITIAL_PIDS: &str = "pid:[4026531836]";
+
+pub(super) fn sees_host_pids() -> Answer {
+    let path = "/proc/self/ns/pid";
+    match fs::read_link(path) {
+        Ok(namespace) => Answer::of(namespace.as_os_str() == INITIAL_PIDS),
+        Err(error) => Answer::Unknown(format!("{path}: {error}")),
+    }
+}
+
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 pub(super) fn lockdown() -> Option<String> {

@@ -5,7 +5,7 @@
 //! name of its program shows. So the name of the task is always the record's; the program is what `/proc`
 //! says if its file has the name of the one in the record; the cgroup is the one whose id is in the record.
 
-use std::io;
+use std::{collections::HashMap, io};
 
 use super::{cgroups::Cgroups, proc::Proc};
 use crate::{
@@ -37,19 +37,54 @@ pub struct Recorded<'a> {
 /// Longest `/proc/PID/cgroup` read: a path has 4,095 bytes at most, version 1 has a dozen of them.
 const CGROUP_BYTES_MAX: u64 = 64 << 10;
 
+/// What was found of a process holds for as long for the same record: `find` changes a thousand directories a second.
+const RECENT_NS: u64 = 2_000_000_000;
+/// Processes whose identity is remembered.
+const RECENT_MAX: usize = 1_024;
+
 /// Finds out what processes are.
 #[derive(Debug)]
 pub struct Identities {
     proc: Proc,
+    sees_host_pids: bool,
     cgroups: Option<Cgroups>,
+    recent: HashMap<u32, Recent>,
+}
+
+/// What was found, and from what.
+#[derive(Debug)]
+struct Recent {
+    at_ns: u64,
+    comm: Vec<u8>,
+    cgroup_id: u64,
+    exe_dev: u32,
+    exe_names: Option<Vec<Vec<u8>>>,
+    identity: Identity,
+}
+
+impl Recent {
+    /// Another process with the same id would be one more of the same program in the same cgroup.
+    fn is_of(&self, recorded: &Recorded<'_>) -> bool {
+        recorded.at_ns.abs_diff(self.at_ns) < RECENT_NS
+            && self.comm == recorded.comm
+            && self.cgroup_id == recorded.cgroup_id
+            && self.exe_dev == recorded.exe_dev
+            && self.exe_names.as_deref() == recorded.exe_names
+    }
 }
 
 impl Identities {
-    /// Opens what is needed. Without a version 2 hierarchy only `/proc` tells of cgroups.
-    pub fn new() -> io::Result<Self> {
+    /// Opens what is needed. Without a version 2 hierarchy only `/proc` tells of cgroups, and where processes have other
+    /// ids here (`sees_host_pids`) it tells of others.
+    pub fn new(sees_host_pids: bool) -> io::Result<Self> {
         let proc = Proc::new()?;
         let cgroups = Cgroups::new(&proc);
-        Ok(Self { proc, cgroups })
+        Ok(Self {
+            proc,
+            sees_host_pids,
+            cgroups,
+            recent: HashMap::new(),
+        })
     }
 
     /// `/proc`, for others who read it.
@@ -60,7 +95,29 @@ impl Identities {
 
     /// What the process is, or was.
     pub fn resolve(&mut self, recorded: &Recorded<'_>, mounts: &Mounts) -> Identity {
-        let is_alive = self.is_alive(recorded.pid, recorded.at_ns);
+        if let Some(recent) = self.recent.get(&recorded.pid)
+            && recent.is_of(recorded)
+        {
+            return recent.identity.clone();
+        }
+        let identity = self.look_up(recorded, mounts);
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.clear();
+        }
+        let recent = Recent {
+            at_ns: recorded.at_ns,
+            comm: recorded.comm.to_vec(),
+            cgroup_id: recorded.cgroup_id,
+            exe_dev: recorded.exe_dev,
+            exe_names: recorded.exe_names.map(<[_]>::to_vec),
+            identity: identity.clone(),
+        };
+        self.recent.insert(recorded.pid, recent);
+        identity
+    }
+
+    fn look_up(&mut self, recorded: &Recorded<'_>, mounts: &Mounts) -> Identity {
+        let is_alive = self.sees_host_pids && self.is_alive(recorded.pid, recorded.at_ns);
         let cgroup = self.cgroup(recorded, is_alive);
         let (unit, container) = from_cgroup_path(cgroup.as_deref().unwrap_or_default());
         Identity {
@@ -72,9 +129,12 @@ impl Identities {
         }
     }
 
-    /// The process that had this id at that time (CLOCK_MONOTONIC) still runs.
+    /// The process that had this id at that time (CLOCK_MONOTONIC) still runs, or it can't be told.
     #[must_use]
     pub fn is_alive(&self, pid: u32, at_ns: u64) -> bool {
+        if !self.sees_host_pids {
+            return true;
+        }
         let stat = self.proc.read(&format!("{pid}/stat"), 4096);
         stat.and_then(|stat| Stat::parse(&stat))
             .is_some_and(|stat| !stat.has_exited && stat.start_ns <= boot_ns(at_ns))
@@ -173,7 +233,16 @@ mod tests {
     }
 
     fn identities() -> Identities {
-        Identities::new().expect("/proc")
+        Identities::new(true).expect("/proc")
+    }
+
+    #[test]
+    fn where_ids_are_others_proc_is_not_asked() {
+        let now = own(clock::monotonic_ns());
+        let mut identities = Identities::new(false).expect("/proc");
+        let identity = identities.resolve(&now, &Mounts::default());
+        assert_eq!((identity.exe, identity.cgroup), (None, None));
+        assert!(identities.is_alive(u32::MAX, 1), "it can't be told");
     }
 
     #[test]
@@ -217,6 +286,35 @@ mod tests {
             "a container's"
         );
         assert!(!identities().is_alive(u32::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn what_was_found_holds_for_a_moment_and_for_the_same_record_alone() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep");
+        let at_ns = clock::monotonic_ns();
+        let recorded = |at_ns, comm| Recorded {
+            pid: child.id(),
+            comm,
+            ..own(at_ns)
+        };
+        let [first, later, other, late] = [
+            recorded(at_ns, b"sleep".as_slice()),
+            recorded(at_ns + RECENT_NS - 1, b"sleep"),
+            recorded(at_ns, b"other"),
+            recorded(at_ns + RECENT_NS, b"sleep"),
+        ];
+        let (mut identities, mounts) = (identities(), Mounts::default());
+        let found = identities.resolve(&first, &mounts);
+        assert!(found.exe.is_some());
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        // Its program is not to be had any more, so this was not looked up again.
+        assert_eq!(identities.resolve(&later, &mounts), found);
+        assert_eq!(identities.resolve(&other, &mounts).exe, None);
+        assert_eq!(identities.resolve(&late, &mounts).exe, None);
     }
 
     #[test]

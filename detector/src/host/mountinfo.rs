@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Seek as _},
+    io::{self, Read as _, Seek as _},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
@@ -14,6 +14,18 @@ const HOST: &str = "/proc/1/mountinfo";
 
 /// This process's own.
 const OWN: &str = "/proc/self/mountinfo";
+
+/// A hundred thousand mounts (`fs.mount-max`) of 160 bytes each; a recording has room for as much.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+
+/// The text, if it is no longer than that.
+fn bounded(text: Vec<u8>) -> io::Result<Vec<u8>> {
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        let why = format!("longer than {} MiB", TEXT_BYTES_MAX >> 20);
+        return Err(io::Error::other(why));
+    }
+    Ok(text)
+}
 
 /// A mount table that stays open, so that no path is looked up during a walk. The kernel reports a change of it
 /// as an exceptional condition (proc_pid_mounts(5)).
@@ -53,9 +65,9 @@ impl MountTable {
         let mut text = Vec::new();
         self.file
             .rewind()
-            .and_then(|()| self.file.read_to_end(&mut text))
-            .map_err(CommandError::io(self.path))?;
-        Ok(text)
+            .and_then(|()| (&self.file).take(TEXT_BYTES_MAX + 1).read_to_end(&mut text))
+            .and_then(|_| bounded(text))
+            .map_err(CommandError::io(self.path))
     }
 }
 

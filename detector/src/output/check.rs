@@ -70,6 +70,7 @@ impl CheckReport {
                 if report.is_full()
                     && missing_fields.is_empty()
                     && facts.may_read_kernel_log == Answer::Yes
+                    && facts.sees_host_pids != Answer::No
                     && facts.has_symbol_addresses == Answer::Yes =>
             {
                 Verdict::Full
@@ -151,6 +152,11 @@ impl CheckReport {
             to,
             "kernel log  may be read: {}",
             answer(&facts.may_read_kernel_log)
+        )?;
+        writeln!(
+            to,
+            "processes   have the ids here that the programs see: {}",
+            answer(&facts.sees_host_pids)
         )?;
         writeln!(
             to,

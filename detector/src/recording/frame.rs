@@ -66,8 +66,12 @@ pub fn encode(kind: u8, payload: &[u8]) -> Vec<u8> {
 /// Writes one frame.
 ///
 /// # Errors
-/// Those of the writer.
+/// Those of the writer, and a payload that is longer than [`PAYLOAD_BYTES_MAX`]: nothing is written of it.
 pub fn write(writer: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        let why = format!("{} bytes are too long for a frame", payload.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     writer.write_all(&encode(kind, payload))
 }
 
@@ -175,6 +179,16 @@ impl Resync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_frame_is_an_error_and_leaves_nothing() {
+        let mut stream = Vec::new();
+        let long = vec![0; PAYLOAD_BYTES_MAX + 1];
+        let error = write(&mut stream, 3, &long).expect_err("too long");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(stream.is_empty());
+        assert!(write(&mut stream, 3, &long[1..]).is_ok());
+    }
 
     #[test]
     fn a_written_frame_reads_back() {

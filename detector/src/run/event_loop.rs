@@ -1,6 +1,7 @@
 //! What happens between the start of a run and its end: whatever comes first is taken first.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, Write},
     process::ExitCode,
@@ -25,6 +26,7 @@ use super::{
     runtime::{Signals, after, watch},
     stacks::Stacks,
     timing::Timing,
+    troubles::Troubles,
 };
 use crate::{
     cli::{RunArgs, nanoseconds},
@@ -34,6 +36,7 @@ use crate::{
     event::{self, Event},
     evidence::{self, Ending},
     host::{kmsg::KernelLog, mountinfo::MountTable},
+    logging,
     model::{Input, Session},
     output::{Printer, wants_colour},
     pipeline::{Pipeline, is_kernel_report},
@@ -56,10 +59,13 @@ const COMPARE_PERIOD: Duration = Duration::from_secs(10);
 /// How often the counts of producers are read: so exact is the time when they were last seen.
 const COUNT_PERIOD: Duration = Duration::from_secs(2);
 
+/// Readings of the mount table are no closer together: each takes the kernel's lock of all mounts.
+const MOUNTS_PERIOD: Duration = Duration::from_secs(1);
+
 /// How often it is asked whether something for the metrics is due.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
-/// Records that one turn takes: with these the rest waits for some milliseconds at most.
+/// Records, or lines of the kernel's log, that one turn takes: with these the rest waits for some milliseconds at most.
 const TURN_MAX: usize = 1_024;
 /// As many as the ring buffer has room for (512 KiB, the smallest record has 24 bytes and a header of 8): all that was
 /// there when the turn began.
@@ -79,6 +85,12 @@ pub struct Loop<W: Write> {
     realtime_offset_ns: i64,
     /// What was suppressed is to be told at the next tick.
     is_report_due: bool,
+    mounts: MountTable,
+    /// The mount table has changed.
+    are_mounts_due: bool,
+    troubles: Troubles,
+    /// Of the last time that the counters could be read.
+    lost_count: u64,
 }
 
 impl Loop<io::Stdout> {
@@ -113,6 +125,10 @@ impl Loop<io::Stdout> {
             metering: None,
             evidence: None,
             is_report_due: false,
+            mounts: MountTable::of_host()?,
+            are_mounts_due: false,
+            troubles: Troubles::default(),
+            lost_count: 0,
         })
     }
 }
@@ -132,7 +148,7 @@ impl<W: Write> Loop<W> {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut records = watch(records, Interest::READABLE).map_err(event_loop())?;
         let mut mounts = watch(MountTable::of_host()?, Interest::PRIORITY).map_err(event_loop())?;
-        self.read_mounts(mounts.get_mut())?;
+        self.read_mounts()?;
         let mut kernel_log = KernelLog::open()
             .map(|log| watch(log, Interest::READABLE))
             .transpose()
@@ -143,6 +159,8 @@ impl<W: Write> Loop<W> {
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut meter = interval(METER_PERIOD);
         meter.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut mounting = interval(MOUNTS_PERIOD);
+        mounting.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare = interval(COMPARE_PERIOD);
         compare.reset();
         let (limit_ppm, period_ns) = (args.cpu_budget.0, nanoseconds(args.budget_period));
@@ -165,21 +183,25 @@ impl<W: Write> Loop<W> {
                     }
                 }
                 ready = mounts.ready_mut(Interest::PRIORITY) => {
-                    let mut ready = ready.map_err(event_loop())?;
-                    ready.clear_ready();
-                    self.read_mounts(ready.get_inner_mut())?;
+                    ready.map_err(event_loop())?.clear_ready();
+                    self.are_mounts_due = true;
                 }
+                // At once where it was quiet. Whoever starts containers by the hundred makes hundreds of changes a second.
+                _ = mounting.tick(), if self.are_mounts_due => self.read_mounts()?,
                 ready = readable(kernel_log.as_mut()) => {
                     let mut ready = ready.map_err(event_loop())?;
-                    ready.clear_ready();
-                    self.read_kernel_log(ready.get_inner_mut())?;
+                    if self.read_kernel_log(ready.get_inner_mut())? < TURN_MAX {
+                        ready.clear_ready();
+                    }
                 }
                 _ = poll.tick() => {
                     let running = maps.running();
                     let is_quiet = !running.is_recent && !self.pipeline.is_pending();
                     if let Some((thresholds, change)) = reload.read(is_quiet, &mut service) {
-                        maps.set_thresholds(&thresholds).map_err(CommandError::io("thresholds"))?;
-                        self.feed(&Input::Thresholds(change))?;
+                        let set = maps.set_thresholds(&thresholds);
+                        if self.outlive("thresholds", set).is_some() {
+                            self.feed(&Input::Thresholds(change))?;
+                        }
                     }
                     for input in &running.inputs {
                         self.feed(input)?;
@@ -207,11 +229,19 @@ impl<W: Write> Loop<W> {
                         self.feed(&Input::Symbols(symbols))?;
                     }
                     self.tell_children(&mut maps)?;
-                    let lost_count = maps.lost_count().map_err(CommandError::io("counters"))?;
+                    if let Some(lost_count) = self.outlive("counters", maps.lost_count()) {
+                        self.lost_count = lost_count;
+                    }
+                    let lost_count = self.lost_count;
                     self.feed(&Input::Tick { now_ns, lost_count })?;
                 }
-                _ = count.tick() => self.origins.update(&mut maps).map_err(CommandError::io("producers"))?,
-                _ = compare.tick() => maps.compare_clocks().map_err(CommandError::io("clocks"))?,
+                _ = count.tick() => {
+                    let updated = self.origins.update(&mut maps);
+                    self.outlive("producers", updated);
+                }
+                _ = compare.tick() => {
+                    self.outlive("clocks", maps.compare_clocks());
+                }
                 _ = meter.tick(), if self.metering.is_some() => {
                     if let Some(metering) = &mut self.metering {
                         metering.tick(&mut maps, &mut self.origins);
@@ -284,6 +314,10 @@ impl<W: Write> Loop<W> {
                 // Only sums of these are told, and only where they matter.
                 Ok(event) if self.origins.take(event) => continue,
                 Ok(Event::Walk(walk)) => {
+                    // Its path is looked for in the table as it is.
+                    if self.are_mounts_due {
+                        self.read_mounts()?;
+                    }
                     let (pid, identity) = (walk.pid, self.origins.walker(walk));
                     self.feed(&Input::Identity { pid, identity })?;
                 }
@@ -300,8 +334,8 @@ impl<W: Write> Loop<W> {
 
     /// Tells what is in the directories of the walks that will come out as incidents.
     fn tell_children(&mut self, maps: &mut Maps) -> Result<(), CommandError> {
-        for wanted in self.pipeline.wanted() {
-            let children = self.origins.children(maps, &wanted);
+        let wanted = self.pipeline.wanted();
+        for children in self.origins.children_of(maps, &wanted) {
             self.feed(&Input::Children(Box::new(children)))?;
         }
         Ok(())
@@ -317,18 +351,31 @@ impl<W: Write> Loop<W> {
         self.feed(&Input::Clock { realtime_offset_ns })
     }
 
-    fn read_kernel_log(&mut self, log: &mut KernelLog) -> Result<(), CommandError> {
-        while let Some(line) = log.read() {
+    /// Takes one turn's lines at most, or a storm of them would keep everything else waiting; returns how many there were.
+    fn read_kernel_log(&mut self, log: &mut KernelLog) -> Result<usize, CommandError> {
+        for count in 0..TURN_MAX {
+            let Some(line) = log.read() else {
+                return Ok(count);
+            };
             if is_kernel_report(&line) {
                 let read_ns = clock::monotonic_ns();
                 self.feed(&Input::KernelLog { read_ns, line })?;
             }
         }
-        Ok(())
+        Ok(TURN_MAX)
     }
 
-    fn read_mounts(&mut self, table: &mut MountTable) -> Result<(), CommandError> {
-        let text = table.read()?;
+    /// The value, or none after a word about why: an error that may be over soon ends nothing.
+    fn outlive<T, E: Display>(&mut self, what: &'static str, outcome: Result<T, E>) -> Option<T> {
+        self.troubles.outlive(what, outcome, clock::monotonic_ns())
+    }
+
+    fn read_mounts(&mut self) -> Result<(), CommandError> {
+        self.are_mounts_due = false;
+        let read = self.mounts.read();
+        let Some(text) = self.outlive("mounts", read) else {
+            return Ok(());
+        };
         self.origins.mounts(&text);
         if let Some(metering) = &mut self.metering {
             metering.mounts(&text);
@@ -340,10 +387,13 @@ impl<W: Write> Loop<W> {
         let findings = self.pipeline.feed(input);
         // Running walks are read ten times a second: only a reading that led to something is kept.
         let is_kept = self.pipeline.has_changed();
-        if let (Some(recorder), true) = (&mut self.recorder, is_kept) {
-            recorder
-                .write(input)
-                .map_err(CommandError::io(&self.record_name))?;
+        if let (Some(recorder), true) = (&mut self.recorder, is_kept)
+            && let Err(error) = recorder.write(input)
+        {
+            // Behind half a frame nothing could be read any more.
+            let what = format!("{}: {error}; the recording ends here", self.record_name);
+            logging::complain(logging::PROGRAM, what);
+            self.recorder = None;
         }
         for finding in findings {
             if let Some(evidence) = &mut self.evidence {

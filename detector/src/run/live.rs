@@ -27,7 +27,7 @@ use crate::{
     },
     error::CommandError,
     event::{self, Event, Walk},
-    facts::{self, Answer, Facts},
+    facts::{self, Facts},
     host::{mountinfo::MountTable, watchers},
     mounts::{self, Mounts},
     producers::Directory,
@@ -136,8 +136,7 @@ impl Live {
     pub fn new(facts: &Facts, started: Started) -> Result<Self, CommandError> {
         let mut live = Self {
             origins: Origins::new(facts, started.censor).map_err(CommandError::io("/proc"))?,
-            maps: Maps::new(started.attached, facts.spinlocks_sleep == Answer::Yes)
-                .map_err(CommandError::io("/proc"))?,
+            maps: Maps::new(started.attached, facts).map_err(CommandError::io("/proc"))?,
             records: started.records,
             mounts: Mounts::default(),
             directories: Directories::default(),

@@ -8,6 +8,7 @@ use super::reaper::Reaper;
 use crate::{
     attach::{Attached, ProducerMaps, Thresholds},
     clock,
+    facts::{Answer, Facts},
     host::proc::Proc,
     model::{Counts, Input, Runs, WaitingNow, budget::Group},
     probes::STALL,
@@ -18,6 +19,8 @@ use crate::{
 pub struct Maps {
     attached: Attached,
     proc: Proc,
+    /// Names of tasks can be had from `/proc`.
+    sees_host_pids: bool,
     reaper: Reaper,
     reaped_count: u64,
 }
@@ -35,12 +38,12 @@ const RECENT_NS: u64 = 60_000_000_000;
 
 impl Maps {
     /// Opens `/proc` once: `/` may be the directory of the next walk.
-    pub fn new(attached: Attached, spinlocks_sleep: bool) -> io::Result<Self> {
-        let proc = Proc::new()?;
+    pub fn new(attached: Attached, facts: &Facts) -> io::Result<Self> {
         Ok(Self {
             attached,
-            reaper: Reaper::new(&proc, spinlocks_sleep),
-            proc,
+            proc: Proc::new()?,
+            sees_host_pids: facts.sees_host_pids != Answer::No,
+            reaper: Reaper::new(facts),
             reaped_count: 0,
         })
     }
@@ -134,11 +137,14 @@ impl Maps {
                 start_ns: waiting.start_ns,
                 pid: waiting.pid,
                 tid: waiting.tid,
-                comm: self
-                    .proc
-                    .comm(&format!("{}/task/{}", waiting.pid, waiting.tid)),
+                comm: self.comm(&waiting),
             })
             .collect()
+    }
+
+    fn comm(&self, waiting: &Waiting) -> Option<Vec<u8>> {
+        let task = format!("{}/task/{}", waiting.pid, waiting.tid);
+        self.sees_host_pids.then(|| self.proc.comm(&task)).flatten()
     }
 
     /// From now on the programs compare with these. A walk or wait that goes on is compared when it ends.

@@ -12,3 +12,4 @@ pub mod reload;
 pub mod runtime;
 pub mod stacks;
 pub mod timing;
+mod troubles;

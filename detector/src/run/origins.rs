@@ -4,7 +4,7 @@
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::maps::Maps;
@@ -15,7 +15,7 @@ use crate::{
     },
     census, clock,
     event::{Event, ProducerSeen, Walk},
-    facts::Facts,
+    facts::{Answer, Facts},
     host::{
         identity::{Identities, Recorded},
         proc::Proc,
@@ -32,6 +32,8 @@ use crate::{
 /// How long the count of a walked directory may take: an incident is to come out within 100 ms of its
 /// walk's end.
 const CENSUS_DEADLINE: Duration = Duration::from_millis(40);
+/// What each has of it, even where others have used it up.
+const CENSUS_LEAST: Duration = Duration::from_millis(1);
 
 /// Joins what the programs count to what processes are.
 pub struct Origins {
@@ -47,7 +49,7 @@ impl Origins {
     pub fn new(facts: &Facts, censor: Result<Censor, CensusError>) -> io::Result<Self> {
         Ok(Self {
             table: Table::new(Limits::new(PRODUCERS_MAX)),
-            identities: Identities::new()?,
+            identities: Identities::new(facts.sees_host_pids != Answer::No)?,
             mounts: Mounts::default(),
             censor,
             facts: facts.clone(),
@@ -139,12 +141,28 @@ impl Origins {
         &self.table
     }
 
-    /// Who made the children of a directory that was walked, and how many there are.
-    pub fn children(&mut self, maps: &mut Maps, wanted: &Wanted) -> Children {
-        let mut degraded = Vec::new();
-        if let Err(error) = self.update(maps) {
-            degraded.push(format!("origin: {error}"));
+    /// Who made the children of directories that were walked, and how many there are. The counts are read once for all
+    /// of them, and they share the time for counting: what comes late is partly estimated, which is said.
+    pub fn children_of(&mut self, maps: &mut Maps, wanted: &[Wanted]) -> Vec<Children> {
+        if wanted.is_empty() {
+            return Vec::new();
         }
+        let update = self.update(maps).err();
+        let began = Instant::now();
+        let mut found = Vec::new();
+        for one in wanted {
+            let left = CENSUS_DEADLINE.saturating_sub(began.elapsed());
+            let mut children = self.children(maps, one, left.max(CENSUS_LEAST));
+            children
+                .degraded
+                .extend(update.as_ref().map(|error| format!("origin: {error}")));
+            found.push(children);
+        }
+        found
+    }
+
+    fn children(&mut self, maps: &mut Maps, wanted: &Wanted, deadline: Duration) -> Children {
+        let mut degraded = Vec::new();
         match maps.producers_untold_count() {
             Ok(0) => {}
             Ok(count) => degraded.push(format!(
@@ -163,7 +181,7 @@ impl Origins {
                 dropped.removed_count()
             ));
         }
-        let census = match self.census(wanted, CENSUS_DEADLINE) {
+        let census = match self.census(wanted, deadline) {
             Ok(census) => Some(census),
             Err(why) => {
                 degraded.push(format!("children: {why}"));

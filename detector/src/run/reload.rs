@@ -11,9 +11,11 @@ use crate::{
     cli::{
         Command, RunArgs,
         config::{self, Config, Failure},
+        first_line,
     },
     clock,
     daemon::service::Service,
+    logging,
     model::ThresholdsChange,
     output::thresholds_text,
 };
@@ -91,11 +93,21 @@ impl Reload {
                 _ => None,
             },
             Err(Failure::File(error)) => {
-                eprintln!("fslockup: {error}; the old settings stay");
+                logging::complain(
+                    logging::PROGRAM,
+                    format_args!("{error}; the old settings stay"),
+                );
                 None
             }
-            // The command line was right at the start.
-            Err(Failure::CommandLine(_)) => None,
+            // It was right at the start: a value of the file and one of the command line exclude each other now.
+            Err(Failure::CommandLine(error)) => {
+                let mistake = first_line(&error);
+                logging::complain(
+                    logging::PROGRAM,
+                    format_args!("{mistake}; the old settings stay"),
+                );
+                None
+            }
         };
         let changed = args.and_then(|args| self.take(&args));
         service.ready(self.status.clone());
@@ -104,7 +116,10 @@ impl Reload {
 
     fn take(&mut self, args: &RunArgs) -> Option<(Thresholds, ThresholdsChange)> {
         for key in self.file.changes_for_restart(&args.file) {
-            eprintln!("fslockup: {key}: the change takes a restart");
+            logging::complain(
+                logging::PROGRAM,
+                format_args!("{key}: the change takes a restart"),
+            );
         }
         self.status = status(args);
         let change = change(args);

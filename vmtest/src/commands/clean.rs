@@ -45,7 +45,7 @@ pub fn run(arguments: &CleanArgs, kernels: &Kernels) -> Result<i32> {
         if !arguments.dry_run
             && let Err(error) = clean::remove(&one.path)
         {
-            eprintln!("vmtest: {}: {error}", one.path.display());
+            complain!("{}: {error}", one.path.display());
             exit_code = 1;
             continue;
         }

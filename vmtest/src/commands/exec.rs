@@ -29,8 +29,8 @@ const NAME: &str = "exec";
 pub fn run(arguments: &ExecArgs, kernels: &Kernels, is_interrupted: &AtomicBool) -> Result<i32> {
     let mut guest = guest::prepare(&arguments.guest, kernels, is_interrupted)?;
     if io::stderr().is_terminal() {
-        eprintln!(
-            "vmtest: kernel {}, accelerator {} ({})",
+        complain!(
+            "kernel {}, accelerator {} ({})",
             guest.kernel.name,
             guest.chosen.accelerator.name(),
             guest.chosen.reason
@@ -70,11 +70,11 @@ pub fn run(arguments: &ExecArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
             ..
         }
     ) {
-        eprintln!("vmtest: guest {end}, booting again");
+        complain!("guest {end}, booting again");
         end = boot()?;
     }
     for problem in files.problems() {
-        eprintln!("vmtest: {problem}");
+        complain!("{problem}");
     }
     verdict(&end, ended.as_ref(), arguments, &request.console)
 }
@@ -116,8 +116,8 @@ fn verdict(end: &End, ended: Option<&Ended>, arguments: &ExecArgs, console: &Pat
     match (end, ended) {
         (End::Finished, Some(ended)) if ended.is_timed_out => {
             let limit = humantime::format_duration(arguments.time_limit);
-            eprintln!(
-                "vmtest: timed out: {} did not end in {limit} (give it more with --time-limit)",
+            complain!(
+                "timed out: {} did not end in {limit} (give it more with --time-limit)",
                 arguments.argv[0]
             );
             Ok(HARNESS_FAILED)
@@ -126,7 +126,7 @@ fn verdict(end: &End, ended: Option<&Ended>, arguments: &ExecArgs, console: &Pat
         (End::Interrupted, _) => Ok(INTERRUPTED),
         (end, _) => {
             let kept = keep_console(arguments.out.as_deref(), console)?;
-            eprintln!("vmtest: guest {end}{kept}");
+            complain!("guest {end}{kept}");
             Ok(HARNESS_FAILED)
         }
     }

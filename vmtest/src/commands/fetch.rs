@@ -61,7 +61,7 @@ fn update(chosen: &[&KernelEntry], is_all: bool, kernels: &mut Kernels) -> Resul
                     AptError::Gone(what) => format!("{what} is no longer in the archive"),
                     error => error.to_string(),
                 };
-                eprintln!("vmtest: kernel {}: {reason}", names.join(", "));
+                complain!("kernel {}: {reason}", names.join(", "));
                 exit_code = 1;
                 continue;
             }
@@ -79,7 +79,7 @@ fn update(chosen: &[&KernelEntry], is_all: bool, kernels: &mut Kernels) -> Resul
                     found_count += 1;
                 }
                 Err(error) => {
-                    eprintln!("vmtest: {error}");
+                    complain!("{error}");
                     // Of some there is nothing for a while: a release candidate after the release.
                     if !(entry.is_optional && is_all) {
                         exit_code = 1;
@@ -127,7 +127,7 @@ fn fetch_all(chosen: &[&KernelEntry], kernels: &Kernels) -> i32 {
                     match result {
                         Ok(kernel) => {
                             if let Some(note) = kernel.note() {
-                                eprintln!("vmtest: {note}");
+                                complain!("{note}");
                             }
                             println!("{}: {}", entry.name, kernel.release.unwrap_or_default());
                             fetched.had_count += 1;
@@ -141,7 +141,7 @@ fn fetch_all(chosen: &[&KernelEntry], kernels: &Kernels) -> i32 {
     let mut fetched = fetched.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (reason, names) in &mut fetched.in_common {
         names.sort();
-        eprintln!("vmtest: kernel {}: {reason}", names.join(", "));
+        complain!("kernel {}: {reason}", names.join(", "));
     }
     // That nothing is to be had is no small loss.
     let is_empty = fetched.had_count == 0 && fetched.unavailable_count > 0;
@@ -152,7 +152,7 @@ impl Fetched {
     fn fail(&mut self, error: &StoreError, is_locked: bool) {
         if error.is_unavailable() && !is_locked {
             self.unavailable_count += 1;
-            eprintln!("vmtest: {error}: unavailable");
+            complain!("{error}: unavailable");
             return;
         }
         self.is_failed = true;
@@ -161,7 +161,7 @@ impl Fetched {
                 let names = self.in_common.entry(reason).or_default();
                 names.push(kernel.to_owned());
             }
-            None => eprintln!("vmtest: {error}"),
+            None => complain!("{error}"),
         }
     }
 }

@@ -129,7 +129,7 @@ pub fn run(arguments: &GateArgs, kernels: &Kernels, is_interrupted: &AtomicBool)
     let mut code = 0;
     for candidate in unjudged {
         for why in &candidate.lacking {
-            eprintln!("vmtest: {}: no verdict: {why}", candidate.kernel.kernel);
+            complain!("{}: no verdict: {why}", candidate.kernel.kernel);
         }
         code = COULD_NOT_RUN;
     }

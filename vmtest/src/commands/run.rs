@@ -77,7 +77,7 @@ pub(super) fn conclude(result: &RunResult, out: &Path) -> Result<i32> {
         (true, _) => INTERRUPTED,
         // All that was asked for may go, and has gone: that is no pass.
         (false, 0) if result.passed_count == 0 => {
-            eprintln!("vmtest: nothing ran: no kernel was available, or nothing applied");
+            complain!("nothing ran: no kernel was available, or nothing applied");
             COULD_NOT_RUN
         }
         (false, 0) => 0,

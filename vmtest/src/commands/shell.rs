@@ -39,8 +39,8 @@ pub fn run(arguments: &ShellArgs, kernels: &Kernels, is_interrupted: &AtomicBool
     if !guest.content.has_busybox {
         bail!(busybox::find(&env::var("PATH").unwrap_or_default()).expect_err("just looked"));
     }
-    eprintln!(
-        "vmtest: kernel {}, accelerator {} ({})",
+    complain!(
+        "kernel {}, accelerator {} ({})",
         guest.kernel.name,
         guest.chosen.accelerator.name(),
         guest.chosen.reason
@@ -70,7 +70,7 @@ pub fn run(arguments: &ShellArgs, kernels: &Kernels, is_interrupted: &AtomicBool
         End::Finished => Ok(0),
         End::Interrupted => Ok(INTERRUPTED),
         end => {
-            eprintln!("vmtest: guest {end}");
+            complain!("guest {end}");
             Ok(HARNESS_FAILED)
         }
     }

@@ -44,7 +44,7 @@ pub fn main() -> ! {
     setup::set_path(command::PROGRAMS);
     // The console has one line of it, which the host takes into its account of the guest's end.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("vmtest: {}", panic.to_string().replace('\n', " "));
+        complain!("{}", panic.to_string().replace('\n', " "));
     }));
     let mut unmounted = mounts::mount_all();
     match Channel::open() {
@@ -63,7 +63,7 @@ pub fn main() -> ! {
             channel.finish();
         }
         // Only the console's log has it, which the host keeps for a guest that said nothing.
-        Err(broken) => eprintln!("vmtest: {broken}"),
+        Err(broken) => complain!("{broken}"),
     }
     nix::unistd::sync();
     match reboot(RebootMode::RB_POWER_OFF) {

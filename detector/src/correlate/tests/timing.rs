@@ -136,6 +136,7 @@ fn what_is_not_attached_or_hidden_is_said() {
         .lost
         .push("some walks".to_owned());
     session.facts.may_read_kernel_log = Answer::No;
+    session.facts.sees_host_pids = Answer::No;
     session.facts.has_symbol_addresses = Answer::No;
     let inputs = [
         input(&walk(a, 1, 0, 1_000, 1_100)),
@@ -154,6 +155,7 @@ fn what_is_not_attached_or_hidden_is_said() {
             "stalls: not seen (who was kept from running)",
             "walk: not seen: some walks",
             "stacks: symbol addresses are hidden",
+            "processes: their ids are others here (no hostPID): what they are is not known",
             "kernel reports: the kernel's log can't be read",
             "children: nobody has counted them",
         ]

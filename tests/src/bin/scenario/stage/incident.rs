@@ -72,6 +72,7 @@ pub struct Stall {
     pub tid: u32,
     pub comm: String,
     pub runq_delay_ns: u64,
+    pub behind_ns: u64,
     pub behind: String,
     pub behind_tid: u32,
 }
@@ -151,13 +152,21 @@ fn overlap_ns(one: &Span, other: &Span) -> u64 {
 }
 
 impl Ended {
-    /// All incidents, in their order.
+    /// All incidents, in their order. What must hold in each of them, whatever the scenario, is looked at here.
     pub fn incidents(&self) -> anyhow::Result<Vec<Incident>> {
-        self.lines
+        let incidents: Vec<_> = self
+            .lines
             .iter()
             .filter(|line| line["type"] == "incident")
             .map(|line| Incident::deserialize(line).with_context(|| line.to_string()))
-            .collect()
+            .collect::<anyhow::Result<_>>()?;
+        for stall in incidents.iter().flat_map(|incident| &incident.stalls) {
+            anyhow::ensure!(
+                stall.behind_ns <= stall.runq_delay_ns,
+                "more behind sections than it was kept from running: {stall:?}"
+            );
+        }
+        Ok(incidents)
     }
 }
 
