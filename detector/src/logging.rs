@@ -78,7 +78,7 @@ mod tests {
             line.starts_with(r"unknown variant `\x1b]0;owned\x07\x0aAAA"),
             "{line}"
         );
-        assert!(line.ends_with("A... (4034 characters more)"), "{line}");
+        assert!(line.ends_with("A... (4038 characters more)"), "{line}");
         assert!(!line.contains(char::is_control));
     }
 

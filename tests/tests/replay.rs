@@ -11,6 +11,7 @@ use std::{
 use corpus::{beside, corpus, kernels, recordings, replay, replay_changed};
 use fslockup::{
     event,
+    facts::Answer,
     output::Format,
     plan::{Wishes, plan},
     recording::Reader,
@@ -150,7 +151,11 @@ fn replaying_twice_gives_the_same() {
 #[test]
 fn records_that_are_longer_than_this_version_knows_replay_the_same() {
     for (name, file) in recordings() {
-        let padded = |record: &mut Vec<u8>| record.extend([0xa5; 24]);
+        // Behind what this version writes, of which the corpus may lack the last fields: no record has grown by more.
+        let padded = |record: &mut Vec<u8>| {
+            record.extend([0; 64]);
+            record.extend([0xa5; 24]);
+        };
         assert_eq!(
             replay_changed(&file, Format::Json, padded),
             replay(&file, Format::Json),
@@ -198,7 +203,11 @@ fn each_kernel_gets_the_plan_that_its_facts_allow() {
             continue;
         }
         let bytes = fs::read(&file).expect("a recording");
-        let (_, session) = Reader::open(bytes.as_slice()).expect("a recording");
+        let (_, mut session) = Reader::open(bytes.as_slice()).expect("a recording");
+        // Nothing asked for it when these were recorded; of the kernels of the list no ring buffer's lock sleeps.
+        if matches!(session.facts.ring_lock_sleeps, Answer::Unknown(_)) {
+            session.facts.ring_lock_sleeps = Answer::No;
+        }
         let plan = plan(&session.facts, &Wishes::default()).expect("a plan");
         beside(&file, |_| insta::assert_json_snapshot!("plan", plan));
     }
