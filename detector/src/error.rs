@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::{facts::Answer, logging::complaint};
 
-    /// A recording that somebody was sent: its header has a word that no version knows.
+    /// A recording from elsewhere: its header has a word that no version knows.
     #[test]
     fn what_a_parser_quotes_of_a_file_moves_no_cursor() {
         let word = format!("\\u001b]0;owned\\u0007\\n{}", "A".repeat(3_000));

@@ -1,7 +1,10 @@
 //! Lists that must name the same things: docs/reliability.md and the tests, images/scenarios.toml and the program.
 
+mod sources;
+
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
+use sources::rust_files;
 use vmtest::manifest::scenarios::Scenarios;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -27,17 +30,12 @@ fn named(document: &str) -> Vec<(usize, Vec<&str>)> {
 
 /// Names of all test functions below a folder, with those of the modules that have tests.
 fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            tests_below(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("text");
-            let lines: Vec<_> = text.lines().map(str::trim).collect();
-            for pair in lines.windows(2).filter(|pair| pair[0] == "#[test]") {
-                let name = pair[1].trim_start_matches("fn ").split('(').next();
-                found.extend(name.map(str::to_owned));
-            }
+    for path in rust_files(folder) {
+        let text = fs::read_to_string(path).expect("text");
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[test]") {
+            let name = pair[1].trim_start_matches("fn ").split('(').next();
+            found.extend(name.map(str::to_owned));
         }
     }
 }

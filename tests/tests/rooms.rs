@@ -4,11 +4,15 @@
 //! A room is a folder or a file right below `src`. Paths are read from the text, test code left out; a name that a
 //! `mod.rs` exports again is charged to that `mod.rs`.
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     path::Path,
 };
+
+use sources::rust_files;
 
 /// The rooms of the detector from the ground up.
 const FLOORS: &str = "escape logging clock mounts probes facts event producers census plan model \
@@ -25,19 +29,11 @@ fn room(module: &str) -> &str {
 /// The sources below a folder by their modules.
 fn sources(src: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![src.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let below = path.strip_prefix(src).expect("it is below");
-                let module = below.with_extension("").display().to_string();
-                let module = module.strip_suffix("/mod").unwrap_or(&module).to_owned();
-                found.insert(module, fs::read_to_string(&path).expect("a source"));
-            }
-        }
+    for path in rust_files(src) {
+        let below = path.strip_prefix(src).expect("it is below");
+        let module = below.with_extension("").display().to_string();
+        let module = module.strip_suffix("/mod").unwrap_or(&module).to_owned();
+        found.insert(module, fs::read_to_string(&path).expect("a source"));
     }
     found.retain(|module, _| !is_test(module));
     found

@@ -1,27 +1,17 @@
 //! Whether all that goes to stderr takes the one way on which it is escaped and cut (`detector/src/logging.rs`).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod sources;
 
-fn sources(below: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(below).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+use std::{fs, path::Path};
+
+use sources::rust_files;
 
 #[test]
 fn nothing_is_printed_to_stderr_but_by_one_function() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
     for package in ["detector", "vmtest"] {
-        sources(&root.join(package).join("src"), &mut found);
+        found.extend(rust_files(&root.join(package).join("src")));
     }
     let printing: Vec<_> = found
         .iter()

@@ -24,7 +24,6 @@ use fslockup_ebpf::{
 use crate::{
     kernel::{Typed, dentry, fill, inode},
     state::{
-        counters,
         emit::{emit_from, has_room},
         settings, word,
     },
@@ -270,22 +269,12 @@ fn leave_uncounted(change: u32) {
     }
 }
 
-/// A host with thousands of short-lived processes has much to tell.
-#[inline(always)]
-fn is_there_room() -> bool {
-    let has_room = has_room();
-    if !has_room {
-        counters::add_one(count::PRODUCERS_UNTOLD);
-    }
-    has_room
-}
-
 #[inline(always)]
 fn tell_producer(key: &ProducerKey, tid: u32, directory: Typed) {
     let Some(empty) = EMPTY_PRODUCER.get(0) else {
         return;
     };
-    if !is_there_room() {
+    if !has_room(count::PRODUCERS_UNTOLD) {
         return;
     }
     emit_from(empty, |record| {
@@ -309,7 +298,7 @@ fn tell_name(directory: Typed, pid: u32, change: u32, dentry: Typed) {
     let Some(empty) = EMPTY_NAME.get(0) else {
         return;
     };
-    if !is_there_room() {
+    if !has_room(count::PRODUCERS_UNTOLD) {
         return;
     }
     emit_from(empty, |record| {

@@ -106,12 +106,7 @@ impl Behind {
 #[inline(always)]
 fn is_part(ended: &[Section; SECTIONS_KEPT], index: usize, tid: u32) -> bool {
     let section = &ended[index];
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "indices bounded by a constant, as the verifiers of 5.10, 6.1 and 7.3 took them"
-    )]
-    for other in 0..SECTIONS_KEPT {
-        let around = &ended[other];
+    for (other, around) in ended.iter().enumerate() {
         let is_around = around.start_ns <= section.start_ns && section.end_ns <= around.end_ns;
         let is_same = around.start_ns == section.start_ns && around.end_ns == section.end_ns;
         if other != index

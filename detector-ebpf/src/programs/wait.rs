@@ -180,10 +180,10 @@ fn end(ctx: &impl EbpfContext, lock_addr: u64) {
                         kind: section::WAIT,
                     },
                 );
-                if cpu.writers_count == 0 && has_room() {
-                    report(ctx, wait_how::SPIN, &began, end_ns);
-                } else {
+                if cpu.writers_count != 0 {
                     counters::add_one(count::WAITS_UNTOLD);
+                } else if has_room(count::WAITS_UNTOLD) {
+                    report(ctx, wait_how::SPIN, &began, end_ns);
                 }
             }
             return;
@@ -217,12 +217,10 @@ fn end_sleep(ctx: &impl EbpfContext, lock_addr: u64) {
     }
     // SAFETY: a plain helper.
     let end_ns = unsafe { bpf_ktime_get_ns() };
-    if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns() {
-        if has_room() {
-            report(ctx, wait_how::SLEEP, &began, end_ns);
-        } else {
-            counters::add_one(count::WAITS_UNTOLD);
-        }
+    if end_ns.saturating_sub(began.start_ns) >= thresholds::wait_ns()
+        && has_room(count::WAITS_UNTOLD)
+    {
+        report(ctx, wait_how::SLEEP, &began, end_ns);
     }
 }
 

@@ -133,7 +133,7 @@ pub fn come_back(tid: u32, now_ns: u64) -> bool {
     };
     // SAFETY: the element is the task's own, which does not run yet.
     let walk = unsafe { &mut *walk };
-    // Without it, it left before its record was filled in.
+    // 0 where it left before its record was filled in.
     if walk.left_ns != 0 {
         walk.scheduled_out_ns += now_ns.saturating_sub(walk.left_ns);
         walk.left_ns = 0;

@@ -40,12 +40,16 @@ pub fn emit<T: Copy + 'static>(fill: impl FnOnce(&mut T)) {
     });
 }
 
-/// Whether less than half of the ring buffer is taken. What a host can have thousands of a second takes no more, or a
-/// record of a walk would find it full.
+/// Whether less than half of the ring buffer is taken; if not, counts what is left out, as one of [`count`]. What a host can have
+/// thousands of a second takes no more, or a record of a walk would find it full.
 #[inline(always)]
-pub fn has_room() -> bool {
+pub fn has_room(left_out: u32) -> bool {
     let used = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    used <= RECORDS.query(u64::from(BPF_RB_RING_SIZE)) / 2
+    let has_room = used <= RECORDS.query(u64::from(BPF_RB_RING_SIZE)) / 2;
+    if !has_room {
+        counters::add_one(left_out);
+    }
+    has_room
 }
 
 /// The same for what is asked for: `empty` is what the record starts as, because zeros for a large one

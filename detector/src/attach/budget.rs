@@ -136,8 +136,8 @@ impl Attached {
         Ok(())
     }
 
-    /// Waits that had begun when nobody looked any more: their ends were not seen. The programs are told so, and no CPU's
-    /// state is written: only its own programs may.
+    /// Waits that began while the programs were attached before: their ends were not seen. A word of the programs says since
+    /// when waits count; no CPU's state is written, only its own programs may.
     fn forget_waits(&mut self) -> io::Result<()> {
         let now_ns = clock::monotonic_ns();
         self.waits_since_ns

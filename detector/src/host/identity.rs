@@ -74,8 +74,8 @@ impl Recent {
 }
 
 impl Identities {
-    /// Opens what is needed. Without a version 2 hierarchy only `/proc` tells of cgroups, and where processes have other
-    /// ids here (`sees_host_pids`) it tells of others.
+    /// Opens what is needed. Without a version 2 hierarchy only `/proc` has cgroups. Where processes have other ids here
+    /// (not `sees_host_pids`), `/proc` is about others and is not read.
     pub fn new(sees_host_pids: bool) -> io::Result<Self> {
         let proc = Proc::new()?;
         let cgroups = Cgroups::new(&proc);

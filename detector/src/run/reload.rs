@@ -87,27 +87,19 @@ impl Reload {
         }
         self.is_wanted = false;
         service.reloading();
+        let refused = |mistake: String| {
+            let what = format!("{mistake}; the old settings stay");
+            logging::complain(logging::PROGRAM, what);
+            None
+        };
         let args = match config::parse(std::env::args_os()) {
             Ok(cli) => match cli.command {
                 Command::Run(args) => Some(args),
                 _ => None,
             },
-            Err(Failure::File(error)) => {
-                logging::complain(
-                    logging::PROGRAM,
-                    format_args!("{error}; the old settings stay"),
-                );
-                None
-            }
+            Err(Failure::File(error)) => refused(error.to_string()),
             // It was right at the start: a value of the file and one of the command line exclude each other now.
-            Err(Failure::CommandLine(error)) => {
-                let mistake = first_line(&error);
-                logging::complain(
-                    logging::PROGRAM,
-                    format_args!("{mistake}; the old settings stay"),
-                );
-                None
-            }
+            Err(Failure::CommandLine(error)) => refused(first_line(&error)),
         };
         let changed = args.and_then(|args| self.take(&args));
         service.ready(self.status.clone());
